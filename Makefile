@@ -1,0 +1,42 @@
+# Everything here can be run again at any time: what is done already is left alone.
+# One profile for all (release), so that the speech engine's C++ is compiled once.
+
+SHELL := /bin/sh
+export SCRIPTORIUM_MODELS_DIR ?= $(CURDIR)/models
+TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
+PROGRAM := target/release/scriptorium
+SAMPLE := tests/fixtures/sample.flac
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run build model setup test bench lint docs
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## install what is missing, build, fetch a model, and transcribe a sample recording through the whole chain
+	@scripts/demo.sh $(SAMPLE)
+
+run: build model ## start the server on 127.0.0.1:8787 (options: SCRIPTORIUM_… variables, docs/config.md)
+	@exec $(PROGRAM) serve
+
+build: setup ## the program: target/release/scriptorium
+	@cargo build --release --locked -p scriptorium
+	@scripts/place.sh "$(TARGET)/release/scriptorium" $(PROGRAM)
+
+model: setup ## fetch the default speech model (tiny.en, 75 MB)
+	@scripts/model.sh tiny.en
+
+setup: ## install missing build tools by apt (as root or with sudo)
+	@scripts/setup.sh
+
+test: setup model ## formatting, lints, and all tests
+	@scripts/test.sh
+
+bench: build model ## measure: words right, speed, delay, memory
+	@scripts/bench.sh
+
+lint: setup ## formatting, clippy, licences and advisories, shell scripts
+	@scripts/lint.sh
+
+docs: ## write docs/config.md anew from the program's options
+	@SCRIPTORIUM_WRITE_DOCS=1 cargo test --release --locked -p scriptorium --test cli reference

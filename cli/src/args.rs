@@ -1,0 +1,173 @@
+//! The command line.
+
+use crate::config::{EngineArgs, LimitArgs, LogArgs, NetworkArgs, StorageArgs};
+use clap::builder::BoolishValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Turns recordings into text while they are still being uploaded.
+#[derive(Parser, Debug)]
+#[command(
+    name = "scriptorium",
+    version,
+    max_term_width = 100,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Runs the whole service in this process; nothing else need be installed or started
+    ///
+    /// Jobs, events and recordings lie in the data folder. After a crash the server goes on where it stopped. SIGTERM and
+    /// Ctrl-C end it in order.
+    Serve(Box<ServeArgs>),
+    /// Turns one recording into text
+    ///
+    /// Starts a server in this process (or uses --server), uploads the recording in parallel, shows the text as it grows, and
+    /// writes the finished transcript.
+    #[command(after_long_help = EXIT_CODES)]
+    Transcribe(Box<TranscribeArgs>),
+}
+
+/// What a script can tell from the end of `scriptorium transcribe`; see [`crate::exit::Exit`].
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0    the transcript is written, complete
+  1    the job failed; nothing is written
+  2    the command cannot be carried out as given: options, recording, model, folder
+  3    the transcript is written, but parts of the recording failed; the gaps are marked
+  4    the server cannot be reached
+  130  cancelled by Ctrl-C (143: by SIGTERM); the job is cancelled on the server too";
+
+#[derive(Args, Clone, Debug)]
+pub struct ServeArgs {
+    #[command(flatten, next_help_heading = "Network")]
+    pub network: NetworkArgs,
+    #[command(flatten, next_help_heading = "Storage")]
+    pub storage: StorageArgs,
+    #[command(flatten, next_help_heading = "Speech to text")]
+    pub engine: EngineArgs,
+    #[command(flatten, next_help_heading = "Limits and times")]
+    pub limits: LimitArgs,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct TranscribeArgs {
+    /// The recording
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// Use this server in place of one in this process
+    #[arg(long, env = "SCRIPTORIUM_SERVER", value_name = "URL")]
+    pub server: Option<String>,
+
+    /// Form of the transcript
+    #[arg(long, short, env = "SCRIPTORIUM_FORMAT", value_name = "FORMAT", value_enum, default_value_t = Format::Txt)]
+    pub format: Format,
+
+    /// Write the transcript to this file, in one go, in place of standard output
+    #[arg(long, short, env = "SCRIPTORIUM_OUTPUT", value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// Language that is spoken, as a code like `en` or `de` [default: found by the model]
+    #[arg(long, short, env = "SCRIPTORIUM_LANGUAGE", value_name = "CODE")]
+    pub language: Option<String>,
+
+    /// Megabytes of one chunk, 1 to 100, or `auto`. The text does not depend on it
+    #[arg(long, env = "SCRIPTORIUM_CHUNK_SIZE_MB", value_name = "N|auto", default_value = "auto", value_parser = chunk_size)]
+    pub chunk_size_mb: ChunkSize,
+
+    /// Uploads at once
+    #[arg(long, env = "SCRIPTORIUM_PARALLEL_UPLOADS", value_name = "N", default_value = "4",
+          value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub parallel_uploads: u16,
+
+    /// No bars and no growing text; errors are still told
+    #[arg(long, short, env = "SCRIPTORIUM_QUIET", value_parser = BoolishValueParser::new())]
+    pub quiet: bool,
+
+    #[command(flatten, next_help_heading = "Speech to text (without --server)")]
+    pub engine: EngineArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Plain text
+    Txt,
+    /// Subtitles, SubRip
+    Srt,
+    /// Subtitles, WebVTT
+    Vtt,
+    /// Everything: segments with times, language, gaps, media information
+    Json,
+}
+
+impl Format {
+    /// As the server's `format` parameter wants it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Txt => "txt",
+            Self::Srt => "srt",
+            Self::Vtt => "vtt",
+            Self::Json => "json",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChunkSize {
+    /// Chosen by the size of the recording.
+    Auto,
+    Megabytes(u32),
+}
+
+fn chunk_size(text: &str) -> Result<ChunkSize, String> {
+    if text == "auto" {
+        return Ok(ChunkSize::Auto);
+    }
+    match text.parse() {
+        Ok(megabytes @ 1..=100) => Ok(ChunkSize::Megabytes(megabytes)),
+        Ok(_) | Err(_) => Err("must be a whole number from 1 to 100, or auto".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn chunk_sizes_have_bounds() {
+        assert_eq!(chunk_size("auto"), Ok(ChunkSize::Auto));
+        assert_eq!(chunk_size("100"), Ok(ChunkSize::Megabytes(100)));
+        for bad in ["0", "101", "1.5", "-1", "", "AUTO"] {
+            assert!(chunk_size(bad).is_err(), "{bad}");
+        }
+    }
+
+    /// REQUIREMENTS: every option also as `SCRIPTORIUM_<OPTION>`.
+    #[test]
+    fn every_option_has_its_variable() {
+        for command in Cli::command().get_subcommands() {
+            for arg in command.get_arguments().filter(|arg| !arg.is_positional() && arg.get_id() != "help") {
+                let Some(long) = arg.get_long() else { continue };
+                let expected = format!("SCRIPTORIUM_{}", long.to_uppercase().replace('-', "_"));
+                assert_eq!(arg.get_env().and_then(|name| name.to_str()), Some(expected.as_str()), "--{long}");
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Limits of jobs and times of the server.
+
+use super::values::{interval, milliseconds, seconds};
+use clap::Args;
+use scriptorium_contracts::job::Limits;
+use std::time::Duration;
+
+#[derive(Args, Clone, Debug)]
+pub struct LimitArgs {
+    /// Chunks of one job that are queued or worked on at once [default: 3, or the number of slots if that is more]
+    #[arg(long, env = "SCRIPTORIUM_MAX_CONCURRENT_CHUNKS", value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub max_concurrent_chunks: Option<u32>,
+
+    /// How often a failed chunk is tried again
+    #[arg(long, env = "SCRIPTORIUM_MAX_CHUNK_RETRIES", value_name = "N", default_value = "3",
+          value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub max_chunk_retries: u32,
+
+    /// Wait before a failed chunk is tried again; doubles with each further try
+    #[arg(long, env = "SCRIPTORIUM_CHUNK_RETRY_DELAY_SECONDS", value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    pub chunk_retry_delay_seconds: Duration,
+
+    /// Least time between two progress reports of a job
+    #[arg(long, env = "SCRIPTORIUM_PROGRESS_UPDATE_INTERVAL_SECONDS", value_name = "SECONDS", default_value = "1",
+          value_parser = seconds)]
+    pub progress_update_interval_seconds: Duration,
+
+    /// Longest processing of a job after its last upload; never less than four times the recording's length
+    #[arg(long, env = "SCRIPTORIUM_PROCESSING_TIMEOUT_SECONDS", value_name = "SECONDS", default_value = "3600",
+          value_parser = interval)]
+    pub processing_timeout_seconds: Duration,
+
+    /// An upload that is left alone for so long expires
+    #[arg(long, env = "SCRIPTORIUM_UPLOAD_EXPIRY_SECONDS", value_name = "SECONDS", default_value = "86400", value_parser = interval)]
+    pub upload_expiry_seconds: Duration,
+
+    /// How long the chunks of a job with failures are kept for another try
+    #[arg(long, env = "SCRIPTORIUM_RETENTION_SECONDS", value_name = "SECONDS", default_value = "86400", value_parser = seconds)]
+    pub retention_seconds: Duration,
+
+    /// Uploads at once that clients are advised to make
+    #[arg(long, env = "SCRIPTORIUM_MAX_PARALLEL_UPLOADS", value_name = "N", default_value = "5",
+          value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub max_parallel_uploads: u32,
+
+    /// How long an upload URL works
+    #[arg(long, env = "SCRIPTORIUM_URL_EXPIRY_SECONDS", value_name = "SECONDS", default_value = "3600", value_parser = url_expiry)]
+    pub url_expiry_seconds: Duration,
+
+    /// A live stream is closed after so long; the client opens it again where it stopped
+    #[arg(long, env = "SCRIPTORIUM_STREAM_TIMEOUT_SECONDS", value_name = "SECONDS", default_value = "1800", value_parser = interval)]
+    pub stream_timeout_seconds: Duration,
+
+    /// Time between two signs of life on a silent live stream
+    #[arg(long, env = "SCRIPTORIUM_HEARTBEAT_SECONDS", value_name = "SECONDS", default_value = "15", value_parser = interval)]
+    pub heartbeat_seconds: Duration,
+
+    /// Time between two looks for what is late, lost or over
+    #[arg(long, env = "SCRIPTORIUM_SWEEP_INTERVAL_SECONDS", value_name = "SECONDS", default_value = "10", value_parser = interval)]
+    pub sweep_interval_seconds: Duration,
+
+    /// When told to stop, the server ends work in hand for at most so long; the rest goes on at the next start
+    #[arg(long, env = "SCRIPTORIUM_DRAIN_SECONDS", value_name = "SECONDS", default_value = "20", value_parser = seconds)]
+    pub drain_seconds: Duration,
+}
+
+impl LimitArgs {
+    /// The limits that new jobs get.
+    pub fn of_jobs(&self, slots: usize) -> Limits {
+        let defaults = Limits::default();
+        Limits {
+            max_parallel_chunks: self.max_concurrent_chunks.unwrap_or_else(|| parallel_chunks(slots)),
+            max_retries: self.max_chunk_retries,
+            retry_delay_ms: milliseconds(self.chunk_retry_delay_seconds),
+            processing_timeout_ms: milliseconds(self.processing_timeout_seconds),
+            timeout_per_audio: defaults.timeout_per_audio,
+            upload_expiry_ms: milliseconds(self.upload_expiry_seconds),
+            retention_ms: milliseconds(self.retention_seconds),
+            progress_interval_ms: milliseconds(self.progress_update_interval_seconds),
+        }
+    }
+}
+
+/// Chunks of one job at once, where nothing else is asked for: no slot should be idle because there is only one job.
+pub fn parallel_chunks(slots: usize) -> u32 {
+    u32::try_from(slots).unwrap_or(u32::MAX).max(Limits::default().max_parallel_chunks)
+}
+
+/// S3 signatures (version 4) hold for a week at most.
+fn url_expiry(text: &str) -> Result<Duration, String> {
+    let value = seconds(text)?;
+    let allowed = Duration::from_secs(1)..=Duration::from_secs(7 * 86_400);
+    if allowed.contains(&value) { Ok(value) } else { Err("must be from 1 to 604800 seconds".to_owned()) }
+}

@@ -1,0 +1,12 @@
+//! What the binary `scriptorium` is made of. It wires the roles and decides nothing of their work.
+//!
+//! [`serve`] runs all roles in one process, [`transcribe`] is the client of the command line (on a server in the same
+//! process or elsewhere), [`client`] speaks with any server.
+
+pub mod args;
+pub mod client;
+pub mod config;
+pub mod exit;
+pub mod reference;
+pub mod serve;
+pub mod transcribe;

@@ -1,0 +1,79 @@
+//! The binary `scriptorium`.
+
+use clap::Parser;
+use scriptorium_cli::args::{Cli, Command, ServeArgs};
+use scriptorium_cli::config::LogFormat;
+use scriptorium_cli::exit::Exit;
+use scriptorium_cli::serve::{self, ServeConfig, ServeError, Server};
+use scriptorium_cli::transcribe;
+use scriptorium_shared::{shutdown, telemetry};
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio_util::task::TaskTracker;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let default_log = match &cli.command {
+        Command::Serve(_) => "info",
+        Command::Transcribe(_) => "error",
+    };
+    let format = match cli.log.log_format {
+        LogFormat::Text => telemetry::Format::Text,
+        LogFormat::Json => telemetry::Format::Json,
+    };
+    if let Err(error) = telemetry::init(cli.log.log.as_deref().unwrap_or(default_log), format) {
+        tell(&format!("--log: {error}"));
+        return Exit::Usage.into();
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tell(&format!("cannot start: {error}"));
+            return Exit::Failed.into();
+        }
+    };
+    let exit = runtime.block_on(run(&cli.command));
+    // A batch that the engine has begun may take seconds more; nobody would miss it, but the library it runs in must not be
+    // torn down under it.
+    runtime.shutdown_timeout(Duration::from_secs(10));
+    exit.into()
+}
+
+async fn run(command: &Command) -> Exit {
+    let outcome = match command {
+        Command::Serve(args) => {
+            serve(args).await.map(|()| Exit::Done).map_err(|error| (error.to_string(), error.exit()))
+        }
+        Command::Transcribe(args) => {
+            transcribe::run(args).await.map_err(|error| (error.to_string(), error.exit()))
+        }
+    };
+    outcome.unwrap_or_else(|(error, exit)| {
+        tell(&error);
+        exit
+    })
+}
+
+async fn serve(args: &ServeArgs) -> Result<(), ServeError> {
+    let config = ServeConfig::try_from(args)?;
+    let listener = serve::listen(&args.network.addresses().await?, &args.network.listen).await?;
+    let address = serve::local_address(&listener)?;
+    let tasks = TaskTracker::new();
+    let shutdown = shutdown::signals(&tasks).map_err(ServeError::Signals)?;
+    let server = tokio::select! {
+        server = Server::prepare(config, address) => server?,
+        () = shutdown.cancelled() => return Ok(()),
+    };
+    tell(&format!("ready on {} ({})", serve::url(address), server.describe()));
+    let outcome = server.run(listener, shutdown.clone()).await;
+    shutdown.cancel();
+    tasks.close();
+    tasks.wait().await;
+    outcome
+}
+
+/// One line for the user, apart from the log.
+fn tell(line: &str) {
+    drop(writeln!(std::io::stderr(), "scriptorium: {line}"));
+}

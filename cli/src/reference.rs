@@ -1,0 +1,62 @@
+//! The reference page of all options, `docs/config.md`, made of the command line itself.
+
+use crate::args::{Cli, EXIT_CODES};
+use clap::{Arg, Command, CommandFactory};
+use std::fmt::Write;
+
+/// The page, as Markdown.
+pub fn page() -> String {
+    let mut page = String::from(
+        "# Options and variables\n\n<!-- Made of the program by `make docs`; a test checks that it is up to date. -->\n\n\
+         Every option can also be given as an environment variable; the option wins. Times are seconds, also broken ones.\n",
+    );
+    let mut cli = Cli::command();
+    cli.build();
+    for command in cli.get_subcommands().filter(|command| command.get_name() != "help") {
+        push_command(&mut page, command);
+    }
+    let _ = writeln!(page, "\n## Exit codes of `scriptorium transcribe`\n\n```text\n{EXIT_CODES}\n```");
+    page
+}
+
+fn push_command(page: &mut String, command: &Command) {
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    let _ = writeln!(page, "\n## `scriptorium {}`\n\n{about}.", command.get_name());
+    let mut heading = None;
+    let mut args: Vec<&Arg> =
+        command.get_arguments().filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version")).collect();
+    // Stable: within a heading the order of the program stays.
+    args.sort_by_key(|arg| arg.get_help_heading().map_or(0, |heading| 1 + usize::from(heading == "Logging")));
+    for arg in args {
+        let this = arg.get_help_heading().unwrap_or("General");
+        if heading != Some(this) {
+            heading = Some(this);
+            let _ = writeln!(page, "\n### {this}\n\n| option | variable | default | |\n|---|---|---|---|");
+        }
+        push_arg(page, arg);
+    }
+}
+
+fn push_arg(page: &mut String, arg: &Arg) {
+    let values: Vec<&str> =
+        arg.get_value_names().unwrap_or_default().iter().map(|name| name.as_str()).collect();
+    let takes_value = arg.get_action().takes_values();
+    let value = if takes_value { values.join(" ") } else { String::new() };
+    let option = match (arg.get_long(), arg.get_short()) {
+        (Some(long), Some(short)) => format!("`--{long}`, `-{short}` {value}"),
+        (Some(long), None) => format!("`--{long}` {value}"),
+        (None, _) => value,
+    };
+    let variable = arg.get_env().map(|name| format!("`{}`", name.to_string_lossy())).unwrap_or_default();
+    let defaults: Vec<String> =
+        arg.get_default_values().iter().map(|value| format!("`{}`", value.to_string_lossy())).collect();
+    let default = if takes_value { defaults.join(" ") } else { String::new() };
+    let mut help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    let choices: Vec<String> =
+        arg.get_possible_values().iter().map(|value| format!("`{}`", value.get_name())).collect();
+    if takes_value && !choices.is_empty() {
+        let _ = write!(help, ": {}", choices.join(", "));
+    }
+    let cell = |text: &str| text.trim().replace('|', "\\|").replace('<', "&lt;");
+    let _ = writeln!(page, "| {} | {} | {} | {} |", cell(&option), variable, cell(&default), cell(&help));
+}

@@ -1,0 +1,139 @@
+//! The roles as tasks of one process: started in order, watched, ended in order.
+
+use super::{ServeConfig, ServeError};
+use scriptorium_coordinator::CoordinatorConfig;
+use scriptorium_shared::jobs::Jobs;
+use scriptorium_shared::objects::embedded::S3Service;
+use scriptorium_worker::WorkerConfig;
+use scriptorium_worker::engine::Engine;
+use std::fmt;
+use std::future::Future;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Gateway,
+    Worker,
+    Coordinator,
+    Sweeper,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Gateway => "gateway",
+            Self::Worker => "worker",
+            Self::Coordinator => "coordinator",
+            Self::Sweeper => "sweeper",
+        })
+    }
+}
+
+/// A role at work. It is aborted if this is dropped.
+struct Running {
+    role: Role,
+    stop: CancellationToken,
+    /// `None` once it has ended.
+    task: Option<AbortOnDropHandle<Result<(), String>>>,
+}
+
+impl Running {
+    fn start<E: fmt::Display + Send + 'static>(
+        role: Role,
+        work: impl FnOnce(CancellationToken) -> WorkOf<E>,
+    ) -> Self {
+        let stop = CancellationToken::new();
+        let work = work(stop.clone());
+        #[expect(clippy::disallowed_methods, reason = "the handle aborts the task when it is dropped")]
+        let task = tokio::spawn(async move { work.await.map_err(|error| error.to_string()) });
+        Self { role, stop, task: Some(AbortOnDropHandle::new(task)) }
+    }
+
+    /// Waits for the end; at once if it has been seen before. Cancel-safe.
+    async fn join(&mut self) -> Result<(), String> {
+        let Some(task) = self.task.as_mut() else { return Ok(()) };
+        let ended = task.await;
+        self.task = None;
+        ended.map_err(|error| error.to_string())?
+    }
+
+    /// Waits for a role that should not end: its end is a failure, whatever it says.
+    async fn ended(&mut self) -> ServeError {
+        let reason = self.join().await.err().unwrap_or_else(|| "without being asked to".to_owned());
+        ServeError::Role { role: self.role, reason }
+    }
+
+    async fn stop(&mut self) {
+        self.stop.cancel();
+        if let Err(reason) = self.join().await {
+            tracing::warn!(role = %self.role, reason, "did not end in order");
+        }
+    }
+}
+
+type WorkOf<E> = futures::future::BoxFuture<'static, Result<(), E>>;
+
+/// Runs all roles until `shutdown` or until one of them ends.
+pub(super) async fn run(
+    config: &ServeConfig,
+    engine: Engine,
+    jobs: Jobs,
+    s3: S3Service,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
+    // First, because the other roles reach the objects through its port.
+    let mut gateway = Running::start(Role::Gateway, |stop| {
+        let (config, jobs) = (config.gateway.clone(), jobs.clone());
+        Box::pin(scriptorium_gateway::run(config, jobs, Some(s3.router()), listener, stop))
+    });
+    tokio::select! {
+        recovered = jobs.recover() => recovered.map_err(ServeError::Recovery)?,
+        error = gateway.ended() => return Err(error),
+        () = shutdown.cancelled() => {}
+    }
+    let mut coordinator = Running::start(Role::Coordinator, |stop| {
+        Box::pin(scriptorium_coordinator::run(CoordinatorConfig::default(), jobs.clone(), stop))
+    });
+    let mut worker = Running::start(Role::Worker, |stop| {
+        let config = WorkerConfig { slots: config.slots };
+        let (engine, queue, objects) = (engine.clone(), jobs.queue.clone(), jobs.objects.clone());
+        Box::pin(scriptorium_worker::run(config, engine, queue, objects, stop))
+    });
+    let mut sweeper = Running::start(Role::Sweeper, |stop| {
+        let (jobs, every) = (jobs.clone(), config.sweep_interval);
+        Box::pin(async move {
+            Box::pin(jobs.run_sweeper(every, stop)).await;
+            Ok::<(), std::convert::Infallible>(())
+        })
+    });
+    let outcome = tokio::select! {
+        () = shutdown.cancelled() => Ok(()),
+        error = gateway.ended() => Err(error),
+        error = coordinator.ended() => Err(error),
+        error = worker.ended() => Err(error),
+        error = sweeper.ended() => Err(error),
+    };
+    // Each before those that it needs: a worker hands its tasks back, the coordinator records what was reported, and both
+    // read and write objects through the gateway's port.
+    let in_order = async {
+        worker.stop().await;
+        engine.close().await;
+        sweeper.stop().await;
+        coordinator.stop().await;
+        gateway.stop().await;
+    };
+    if !within(config.drain, in_order).await {
+        tracing::warn!(
+            seconds = config.drain.as_secs_f64(),
+            "not all work ended in time; it goes on at the next start"
+        );
+    }
+    outcome
+}
+
+async fn within(time: std::time::Duration, work: impl Future<Output = ()>) -> bool {
+    tokio::time::timeout(time, work).await.is_ok()
+}

@@ -1,0 +1,126 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use scriptorium_contracts::transcript::{DamagedFrames, PassageSegment};
+
+const RATE: i64 = 1_000;
+
+fn media() -> MediaInfo {
+    serde_json::from_value(serde_json::json!({
+        "container": "wav", "codec": "pcm_s16le", "sample_rate": RATE, "channels": 1,
+        "bitrate": 16_000, "duration_seconds": null,
+    }))
+    .unwrap()
+}
+
+fn passage(start: i64, end: i64, language: &str, text: &str) -> PassageResult {
+    let segment = PassageSegment {
+        start_ms: 0,
+        end_ms: (end - start) as u64,
+        text: text.to_owned(),
+        avg_logprob: -0.25,
+        no_speech_prob: 0.125,
+    };
+    PassageResult { start, end, language: Some(language.to_owned()), segments: vec![segment] }
+}
+
+fn chunk(frames: u64, passages: Vec<PassageResult>) -> ChunkResult {
+    ChunkResult {
+        frames,
+        absolute_start: None,
+        passages,
+        damaged: Vec::new(),
+        engine: "whisper".to_owned(),
+        model: "tiny.en".to_owned(),
+    }
+}
+
+fn range(bytes: u64) -> ChunkRange {
+    ChunkRange { first: 0, last: bytes - 1 }
+}
+
+/// The same ten seconds in one chunk and in three: the bytes of the transcript agree.
+#[test]
+fn chunks_do_not_show() {
+    let mut whole = Assembler::new(media()).unwrap();
+    let all = vec![passage(0, 4_000, "en", "one"), passage(4_000, 10_000, "en", "two")];
+    whole.push(0, range(30), Some(&chunk(10_000, all))).unwrap();
+
+    let mut cut = Assembler::new(media()).unwrap();
+    cut.push(0, range(10), Some(&chunk(3_000, vec![passage(0, 4_000, "en", "one")]))).unwrap();
+    cut.push(1, range(10), Some(&chunk(3_000, vec![passage(1_000, 7_000, "en", "two")]))).unwrap();
+    cut.push(2, range(10), Some(&chunk(4_000, Vec::new()))).unwrap();
+
+    let (whole, _, mended) = whole.finish();
+    assert_eq!(mended, 0);
+    assert_eq!(whole.text, "one two");
+    assert_eq!(whole.duration, 10.0);
+    assert_eq!((whole.segments[1].start, whole.segments[1].end), (4.0, 10.0));
+    assert!(whole.gaps.is_empty());
+    assert_eq!(serde_json::to_string(&whole).unwrap(), serde_json::to_string(&cut.finish().0).unwrap());
+}
+
+#[test]
+fn a_failed_chunk_leaves_a_gap_and_shifts_nothing() {
+    let mut exact = Assembler::new(media()).unwrap();
+    let mut estimated = Assembler::new(media()).unwrap();
+    for (assembler, start) in [(&mut exact, Some(6_000)), (&mut estimated, None)] {
+        assembler.push(0, range(30), Some(&chunk(3_000, vec![passage(0, 3_000, "en", "one")]))).unwrap();
+        assembler.push(1, range(30), None).unwrap();
+        let mut last = chunk(3_000, vec![passage(0, 3_000, "en", "three")]);
+        last.absolute_start = start;
+        assembler.push(2, range(30), Some(&last)).unwrap();
+    }
+    let (transcript, summary, mended) = exact.finish();
+    assert_eq!(mended, 0);
+    assert_eq!(transcript.gaps, [Gap { start: 3.0, end: 6.0, reason: GapReason::Failed }]);
+    assert_eq!(transcript.segments[1].start, 6.0);
+    assert_eq!(transcript.duration, 9.0);
+    assert_eq!(summary.gaps, transcript.gaps);
+    assert_eq!(estimated.finish().0, transcript);
+}
+
+#[test]
+fn seams_that_do_not_fit_are_counted_and_nothing_is_said_twice() {
+    let mut assembler = Assembler::new(media()).unwrap();
+    assembler.push(0, range(10), Some(&chunk(3_000, vec![passage(0, 3_000, "en", "one")]))).unwrap();
+    let overlapping = vec![passage(-1_000, 0, "en", "one"), passage(500, 3_000, "en", "two")];
+    assembler.push(1, range(10), Some(&chunk(3_000, overlapping))).unwrap();
+    let (transcript, _, mended) = assembler.finish();
+    assert_eq!(transcript.text, "one two");
+    assert_eq!(mended, 2);
+    assert_eq!(transcript.gaps, [Gap { start: 3.0, end: 3.5, reason: GapReason::Damaged }]);
+}
+
+#[test]
+fn the_language_is_the_one_with_most_seconds() {
+    let mut assembler = Assembler::new(media()).unwrap();
+    let passages = vec![
+        passage(0, 1_000, "de", "eins"),
+        passage(1_000, 2_000, "de", "zwei"),
+        passage(2_000, 5_000, "en", "three"),
+    ];
+    assembler.push(0, range(10), Some(&chunk(5_000, passages))).unwrap();
+    assert_eq!(assembler.finish().0.language, "en");
+    let (nothing, _, _) = Assembler::new(media()).unwrap().finish();
+    assert_eq!((nothing.language.as_str(), nothing.text.as_str()), ("auto", ""));
+}
+
+#[test]
+fn damage_is_a_gap_and_absurd_positions_are_refused() {
+    let mut assembler = Assembler::new(media()).unwrap();
+    let mut result = chunk(3_000, vec![passage(0, 3_000, "en", "one")]);
+    result.damaged = vec![DamagedFrames { start: 1_000, end: 1_500 }];
+    assembler.push(0, range(10), Some(&result)).unwrap();
+    assert_eq!(
+        assembler.finish().0.gaps,
+        [Gap { start: 1.0, end: 1.5, reason: GapReason::Damaged }]
+    );
+
+    for result in [chunk(u64::MAX, Vec::new()), chunk(0, vec![passage(-5, 0, "en", "x")])] {
+        let mut assembler = Assembler::new(media()).unwrap();
+        let first = assembler.push(0, range(10), Some(&result));
+        let second = assembler.push(1, range(10), Some(&chunk(1, Vec::new())));
+        assert!(first.is_err() || second.is_err());
+    }
+}

@@ -1,0 +1,8 @@
+//! The coordinator: takes the workers' reports, moves jobs on, and puts transcripts together.
+
+mod assemble;
+mod assembly;
+mod consume;
+
+pub use assemble::{AssembleError, Assembler};
+pub use consume::{CoordinatorConfig, CoordinatorError, run};

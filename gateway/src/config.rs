@@ -1,0 +1,82 @@
+//! What can be set in the gateway.
+
+use crate::sizer::SizerLimits;
+use scriptorium_contracts::job::{Limits, MIN_FILE_SIZE};
+use std::time::Duration;
+
+/// Where clients put their chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UploadBase {
+    /// At the host by which the client reached this gateway: the object store answers on the same port.
+    FromRequestHost,
+    /// At the object store's own public endpoint.
+    PublicEndpoint,
+}
+
+/// Everything has a default that fits a single machine.
+#[derive(Clone, Debug)]
+pub struct GatewayConfig {
+    pub upload_base: UploadBase,
+    /// Bytes; smaller recordings are refused with 422 `file_too_small` (R1). `scriptorium transcribe` lowers it in its own server.
+    pub min_file_size: u64,
+    /// Uploads at once that clients are advised to make.
+    pub max_parallel_uploads: u32,
+    /// How long a presigned URL can be used.
+    pub url_expiry: Duration,
+    /// Limits of each new job.
+    pub limits: Limits,
+    /// Bounds of the sizer, for `chunk_size_mb: "auto"`.
+    pub sizer: SizerLimits,
+    /// Seconds of speech that this installation transcribes in a second; only for the estimate in the first reply.
+    pub estimated_speed: f64,
+    /// A live stream is closed after this time; the client resumes.
+    pub stream_timeout: Duration,
+    /// A comment is sent on a stream on which nothing else was sent for this long.
+    pub heartbeat: Duration,
+    /// At most one `partial_transcript` frame in this time.
+    pub partial_interval: Duration,
+    /// Live streams at once; further ones are refused with 503.
+    pub max_streams: usize,
+    /// Connections at once; further ones wait to be accepted.
+    pub max_connections: usize,
+    /// Time in which a request's head must have come.
+    pub header_timeout: Duration,
+    /// Time in which a request's body must have come (JSON only; uploads are measured by the object store).
+    pub body_timeout: Duration,
+    /// Time in which a request must have its reply's head; what takes longer is given up with 503.
+    pub request_timeout: Duration,
+    /// A connection on which the client takes nothing of what waits for it for this long is closed.
+    pub stall_timeout: Duration,
+    /// Time for one question to the store, the queue or the object store in `/readyz`.
+    pub ready_timeout: Duration,
+    /// Time after the shutdown signal in which requests under way may finish.
+    pub shutdown_grace: Duration,
+    /// Let pages of other origins use the API.
+    pub cors: bool,
+}
+
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        Self {
+            upload_base: UploadBase::PublicEndpoint,
+            min_file_size: MIN_FILE_SIZE,
+            max_parallel_uploads: 5,
+            url_expiry: Duration::from_secs(3_600),
+            limits: Limits::default(),
+            sizer: SizerLimits::default(),
+            estimated_speed: 15.0,
+            stream_timeout: Duration::from_secs(1_800),
+            heartbeat: Duration::from_secs(15),
+            partial_interval: Duration::from_secs(1),
+            max_streams: 10_000,
+            max_connections: 20_000,
+            header_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(60),
+            stall_timeout: Duration::from_secs(120),
+            ready_timeout: Duration::from_secs(2),
+            shutdown_grace: Duration::from_secs(10),
+            cors: true,
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! HTTP in: upload sessions with presigned addresses, notices, status, live streams, transcripts.
+//!
+//! Handlers are thin: [`request`] checks what comes in, `Jobs::advance` is the only way to change a job, [`problem`] is
+//! the only table from errors to statuses, [`stream`] reads the event log, [`render`] writes subtitles.
+
+pub mod config;
+mod estimate;
+mod panics;
+pub mod problem;
+pub mod render;
+mod request;
+mod router;
+mod routes;
+mod server;
+pub mod sizer;
+mod stall;
+mod state;
+mod stream;
+#[cfg(test)]
+mod testing;
+mod uploads;
+
+pub use config::{GatewayConfig, UploadBase};
+pub use router::router;
+pub use server::{GatewayError, run};

@@ -1,0 +1,240 @@
+//! The names of everything that can go wrong over HTTP. Clients match on them: they never change their meaning.
+
+use http::StatusCode;
+
+/// Stable name of a problem; `snake_case` on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    MalformedJson,
+    MalformedBody,
+    MalformedQuery,
+    InvalidJobId,
+    InvalidHost,
+    InvalidIdempotencyKey,
+    UnknownField,
+    MissingField,
+    InvalidField,
+    NotSupportedYet,
+    FileTooSmall,
+    ChunkOutOfRange,
+    IdempotencyKeyReused,
+    FileTooLarge,
+    BodyTooLarge,
+    UnsupportedContentType,
+    RequestTimeout,
+    RouteNotFound,
+    MethodNotAllowed,
+    JobNotFound,
+    NoTranscript,
+    ChunkNotUploaded,
+    SizeMismatch,
+    JobOver,
+    ChunkReleased,
+    TranscriptNotReady,
+    TranscriptTooLarge,
+    TooManyStreams,
+    ServiceUnavailable,
+    Internal,
+}
+
+impl Code {
+    /// All of them, for the pages and their test.
+    pub const ALL: [Self; 30] = [
+        Self::MalformedJson,
+        Self::MalformedBody,
+        Self::MalformedQuery,
+        Self::InvalidJobId,
+        Self::InvalidHost,
+        Self::InvalidIdempotencyKey,
+        Self::UnknownField,
+        Self::MissingField,
+        Self::InvalidField,
+        Self::NotSupportedYet,
+        Self::FileTooSmall,
+        Self::ChunkOutOfRange,
+        Self::IdempotencyKeyReused,
+        Self::FileTooLarge,
+        Self::BodyTooLarge,
+        Self::UnsupportedContentType,
+        Self::RequestTimeout,
+        Self::RouteNotFound,
+        Self::MethodNotAllowed,
+        Self::JobNotFound,
+        Self::NoTranscript,
+        Self::ChunkNotUploaded,
+        Self::SizeMismatch,
+        Self::JobOver,
+        Self::ChunkReleased,
+        Self::TranscriptNotReady,
+        Self::TranscriptTooLarge,
+        Self::TooManyStreams,
+        Self::ServiceUnavailable,
+        Self::Internal,
+    ];
+
+    /// Name on the wire and of the page `docs/errors/{name}.md`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MalformedJson => "malformed_json",
+            Self::MalformedBody => "malformed_body",
+            Self::MalformedQuery => "malformed_query",
+            Self::InvalidJobId => "invalid_job_id",
+            Self::InvalidHost => "invalid_host",
+            Self::InvalidIdempotencyKey => "invalid_idempotency_key",
+            Self::UnknownField => "unknown_field",
+            Self::MissingField => "missing_field",
+            Self::InvalidField => "invalid_field",
+            Self::NotSupportedYet => "not_supported_yet",
+            Self::FileTooSmall => "file_too_small",
+            Self::ChunkOutOfRange => "chunk_out_of_range",
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::FileTooLarge => "file_too_large",
+            Self::BodyTooLarge => "body_too_large",
+            Self::UnsupportedContentType => "unsupported_content_type",
+            Self::RequestTimeout => "request_timeout",
+            Self::RouteNotFound => "route_not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::JobNotFound => "job_not_found",
+            Self::NoTranscript => "no_transcript",
+            Self::ChunkNotUploaded => "chunk_not_uploaded",
+            Self::SizeMismatch => "size_mismatch",
+            Self::JobOver => "job_over",
+            Self::ChunkReleased => "chunk_released",
+            Self::TranscriptNotReady => "transcript_not_ready",
+            Self::TranscriptTooLarge => "transcript_too_large",
+            Self::TooManyStreams => "too_many_streams",
+            Self::ServiceUnavailable => "service_unavailable",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// The only place where a status is chosen for an error.
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::MalformedJson
+            | Self::MalformedBody
+            | Self::MalformedQuery
+            | Self::InvalidJobId
+            | Self::InvalidHost
+            | Self::InvalidIdempotencyKey => StatusCode::BAD_REQUEST,
+            Self::UnknownField
+            | Self::MissingField
+            | Self::InvalidField
+            | Self::NotSupportedYet
+            | Self::FileTooSmall
+            | Self::ChunkOutOfRange
+            | Self::IdempotencyKeyReused
+            | Self::TranscriptTooLarge => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::FileTooLarge | Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::RouteNotFound | Self::JobNotFound | Self::NoTranscript => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::ChunkNotUploaded
+            | Self::SizeMismatch
+            | Self::JobOver
+            | Self::ChunkReleased
+            | Self::TranscriptNotReady => StatusCode::CONFLICT,
+            Self::TooManyStreams | Self::ServiceUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// One short sentence, the same for every occurrence.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::MalformedJson => "The body is not JSON",
+            Self::MalformedBody => "The body could not be read",
+            Self::MalformedQuery => "The query could not be read",
+            Self::InvalidJobId => "This is not a job id",
+            Self::InvalidHost => "The Host header could not be read",
+            Self::InvalidIdempotencyKey => "The Idempotency-Key could not be used",
+            Self::UnknownField => "The body has an unknown field",
+            Self::MissingField => "The body lacks a field",
+            Self::InvalidField => "A field has a value that cannot be used",
+            Self::NotSupportedYet => "This version cannot do that",
+            Self::FileTooSmall => "The recording is too small for a chunked upload",
+            Self::ChunkOutOfRange => "The job has no such chunk",
+            Self::IdempotencyKeyReused => "The Idempotency-Key was used for another request",
+            Self::FileTooLarge => "The recording is too large",
+            Self::BodyTooLarge => "The body is too large",
+            Self::UnsupportedContentType => "The body has to be JSON",
+            Self::RequestTimeout => "The body did not come in time",
+            Self::RouteNotFound => "There is nothing at this address",
+            Self::MethodNotAllowed => "This address does not take this method",
+            Self::JobNotFound => "There is no such job",
+            Self::NoTranscript => "The job has no transcript",
+            Self::ChunkNotUploaded => "The chunk is not uploaded yet",
+            Self::SizeMismatch => "The chunk has a wrong size",
+            Self::JobOver => "The job is over",
+            Self::ChunkReleased => "The chunk's bytes are deleted",
+            Self::TranscriptNotReady => "The transcript is not ready yet",
+            Self::TranscriptTooLarge => "The transcript is too large for this format",
+            Self::TooManyStreams => "Too many live streams",
+            Self::ServiceUnavailable => "A part of the service does not answer",
+            Self::Internal => "Something went wrong inside",
+        }
+    }
+
+    /// The code's page, as Markdown.
+    pub const fn page(self) -> &'static str {
+        match self {
+            Self::MalformedJson => include_str!("../../../docs/errors/malformed_json.md"),
+            Self::MalformedBody => include_str!("../../../docs/errors/malformed_body.md"),
+            Self::MalformedQuery => include_str!("../../../docs/errors/malformed_query.md"),
+            Self::InvalidJobId => include_str!("../../../docs/errors/invalid_job_id.md"),
+            Self::InvalidHost => include_str!("../../../docs/errors/invalid_host.md"),
+            Self::InvalidIdempotencyKey => include_str!("../../../docs/errors/invalid_idempotency_key.md"),
+            Self::UnknownField => include_str!("../../../docs/errors/unknown_field.md"),
+            Self::MissingField => include_str!("../../../docs/errors/missing_field.md"),
+            Self::InvalidField => include_str!("../../../docs/errors/invalid_field.md"),
+            Self::NotSupportedYet => include_str!("../../../docs/errors/not_supported_yet.md"),
+            Self::FileTooSmall => include_str!("../../../docs/errors/file_too_small.md"),
+            Self::ChunkOutOfRange => include_str!("../../../docs/errors/chunk_out_of_range.md"),
+            Self::IdempotencyKeyReused => include_str!("../../../docs/errors/idempotency_key_reused.md"),
+            Self::FileTooLarge => include_str!("../../../docs/errors/file_too_large.md"),
+            Self::BodyTooLarge => include_str!("../../../docs/errors/body_too_large.md"),
+            Self::UnsupportedContentType => include_str!("../../../docs/errors/unsupported_content_type.md"),
+            Self::RequestTimeout => include_str!("../../../docs/errors/request_timeout.md"),
+            Self::RouteNotFound => include_str!("../../../docs/errors/route_not_found.md"),
+            Self::MethodNotAllowed => include_str!("../../../docs/errors/method_not_allowed.md"),
+            Self::JobNotFound => include_str!("../../../docs/errors/job_not_found.md"),
+            Self::NoTranscript => include_str!("../../../docs/errors/no_transcript.md"),
+            Self::ChunkNotUploaded => include_str!("../../../docs/errors/chunk_not_uploaded.md"),
+            Self::SizeMismatch => include_str!("../../../docs/errors/size_mismatch.md"),
+            Self::JobOver => include_str!("../../../docs/errors/job_over.md"),
+            Self::ChunkReleased => include_str!("../../../docs/errors/chunk_released.md"),
+            Self::TranscriptNotReady => include_str!("../../../docs/errors/transcript_not_ready.md"),
+            Self::TranscriptTooLarge => include_str!("../../../docs/errors/transcript_too_large.md"),
+            Self::TooManyStreams => include_str!("../../../docs/errors/too_many_streams.md"),
+            Self::ServiceUnavailable => include_str!("../../../docs/errors/service_unavailable.md"),
+            Self::Internal => include_str!("../../../docs/errors/internal.md"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_code_has_its_page_and_every_page_its_code() {
+        for code in Code::ALL {
+            let page = code.page();
+            let first = format!("# `{}`", code.name());
+            assert_eq!(page.lines().next(), Some(first.as_str()));
+            assert!(page.contains(&format!("Status {}", code.status().as_u16())), "{}", code.name());
+            assert!(page.contains("## What happened") && page.contains("## What to do"), "{}", code.name());
+        }
+        let names: BTreeSet<String> = Code::ALL.iter().map(|code| format!("{}.md", code.name())).collect();
+        assert_eq!(names.len(), Code::ALL.len(), "two codes with one name");
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/errors");
+        let pages: BTreeSet<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != "README.md")
+            .collect();
+        assert_eq!(pages, names);
+    }
+}

@@ -1,0 +1,16 @@
+//! WebVTT (W3C): times with a dot, `&`, `<` and `>` escaped.
+
+use super::{cues, stamp};
+use scriptorium_contracts::transcript::Transcript;
+use std::fmt::Write;
+
+pub fn vtt(transcript: &Transcript) -> String {
+    let mut out = String::from("WEBVTT\n\n");
+    for cue in cues(transcript) {
+        let text = cue.text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        // The standard wants an end later than the start.
+        let (start, end) = (stamp(cue.start, '.'), stamp(cue.end.max(cue.start + 1), '.'));
+        let _ = write!(out, "{start} --> {end}\n{text}\n\n");
+    }
+    out
+}

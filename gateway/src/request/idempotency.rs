@@ -1,0 +1,63 @@
+//! `Idempotency-Key`: a repeated request makes no second job.
+
+use crate::problem::{Code, Problem};
+use http::HeaderMap;
+use scriptorium_shared::store::Idempotency;
+use sha2::{Digest, Sha256};
+
+/// Longest key, in characters.
+const MAX_KEY: usize = 255;
+
+/// The request's key, if it has one, with the hash of its body. `scope` keeps keys of different routes apart; `body` is
+/// the request in canonical form, so that spaces in the JSON do not matter.
+pub fn of(headers: &HeaderMap, scope: &str, body: &[u8]) -> Result<Option<Idempotency>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = value
+        .to_str()
+        .ok()
+        .filter(|key| !key.trim().is_empty() && key.len() <= MAX_KEY)
+        .filter(|key| key.bytes().all(|byte| (b' '..=b'~').contains(&byte)))
+        .ok_or_else(|| {
+            let detail = format!("The Idempotency-Key has to be 1 to {MAX_KEY} printable ASCII characters.");
+            Problem::new(Code::InvalidIdempotencyKey, detail)
+        })?;
+    Ok(Some(Idempotency { key: hash(&[scope.as_bytes(), key.as_bytes()]), body_hash: hash(&[body]) }))
+}
+
+fn hash(parts: &[&[u8]]) -> String {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    }
+    hex::encode(hasher.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_key(key: &[u8]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert("idempotency-key", http::HeaderValue::from_bytes(key).unwrap());
+        headers
+    }
+
+    #[test]
+    fn keys_of_different_scopes_and_bodies_differ() {
+        let key = with_key(b"abc");
+        let first = of(&key, "init", b"{}").unwrap().unwrap();
+        assert_eq!(of(&key, "init", b"{}").unwrap().unwrap(), first);
+        assert_ne!(of(&key, "other", b"{}").unwrap().unwrap().key, first.key);
+        assert_ne!(of(&key, "init", b"{1}").unwrap().unwrap().body_hash, first.body_hash);
+        assert_ne!(of(&with_key(b"abd"), "init", b"{}").unwrap().unwrap().key, first.key);
+        assert_eq!(of(&HeaderMap::new(), "init", b"{}").unwrap(), None);
+    }
+
+    #[test]
+    fn keys_that_can_not_be_used() {
+        for key in [&b""[..], b"  ", "é".as_bytes(), &[b'x'; 256]] {
+            assert_eq!(of(&with_key(key), "init", b"").unwrap_err().code, Code::InvalidIdempotencyKey);
+        }
+    }
+}

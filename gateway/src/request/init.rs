@@ -1,0 +1,233 @@
+//! The request that starts an upload (R2), and the rules that its fields have to keep. Pure.
+
+use super::language;
+use crate::config::GatewayConfig;
+use crate::problem::{Code, Problem};
+use crate::sizer;
+use http::Uri;
+use scriptorium_contracts::JobId;
+use scriptorium_contracts::job::{JobOptions, Layout, Limits, LlmMode, MAX_FILE_SIZE, MEGABYTE, NewJob};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+const MAX_FILENAME: usize = 255;
+const MAX_PROMPT: usize = 2_000;
+const MAX_URL: usize = 2_048;
+const MAX_METADATA: usize = 32;
+const MAX_METADATA_KEY: usize = 64;
+const MAX_METADATA_VALUE: usize = 512;
+const MAX_PARALLEL: u32 = 64;
+/// Megabytes of a chunk when the client names no size.
+const USUAL_CHUNK_MB: u64 = 5;
+
+/// Body of `POST /chunked-upload-stream`. Its canonical JSON stands for the request in idempotency.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct InitRequest {
+    pub filename: String,
+    /// Bytes.
+    pub total_size: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunk_size_mb: Option<ChunkSize>,
+    #[serde(default)]
+    pub use_llm: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub llm_mode: Option<LlmMode>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_url: Option<String>,
+    /// Two- or three-letter code, or `auto`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
+    #[serde(default)]
+    pub word_timestamps: bool,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_parallel_chunks: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<Value>,
+}
+
+/// `chunk_size_mb`: a number of megabytes, or `"auto"`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ChunkSize {
+    Megabytes(f64),
+    Auto,
+}
+
+impl<'de> Deserialize<'de> for ChunkSize {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        match (value.as_f64(), value.as_str()) {
+            (Some(number), _) => Ok(Self::Megabytes(number)),
+            (None, Some("auto")) => Ok(Self::Auto),
+            (None, Some(_) | None) => {
+                Err(serde::de::Error::custom("it has to be a number from 1 to 100 or \"auto\""))
+            }
+        }
+    }
+}
+
+impl Serialize for ChunkSize {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Megabytes(number) => serializer.serialize_f64(*number),
+            Self::Auto => serializer.serialize_str("auto"),
+        }
+    }
+}
+
+impl InitRequest {
+    /// The job that the request asks for.
+    pub fn check(self, id: JobId, config: &GatewayConfig) -> Result<NewJob, Problem> {
+        check_text("filename", &self.filename, 1, MAX_FILENAME)?;
+        if self.filename.chars().any(char::is_control) {
+            return Err(invalid("filename", "it has control characters"));
+        }
+        check_total_size(self.total_size, config.min_file_size)?;
+        let chunk_size = chunk_bytes(self.chunk_size_mb, self.total_size, config)?;
+        let layout = Layout::new(self.total_size, chunk_size)
+            .map_err(|error| invalid("chunk_size_mb", &format!("it would make {error}")))?;
+        self.check_supported()?;
+        let language = match &self.language {
+            None => None,
+            Some(asked) => language::check(asked).map_err(|()| {
+                invalid(
+                    "language",
+                    "it has to be \"auto\" or a code that Whisper knows, such as \"en\" or \"de\"",
+                )
+            })?,
+        };
+        if let Some(prompt) = &self.prompt {
+            check_text("prompt", prompt, 0, MAX_PROMPT)?;
+        }
+        check_metadata(&self.metadata)?;
+        let limits = limits(self.max_parallel_chunks, config.limits)?;
+        Ok(NewJob {
+            id,
+            filename: self.filename,
+            layout,
+            options: JobOptions {
+                language,
+                prompt: self.prompt.filter(|prompt| !prompt.trim().is_empty()),
+                word_timestamps: false,
+                use_llm: false,
+                llm_mode: self.llm_mode,
+            },
+            metadata: self.metadata,
+            webhook_url: None,
+            limits,
+        })
+    }
+
+    /// What this version cannot do is refused, not ignored.
+    fn check_supported(&self) -> Result<(), Problem> {
+        if let Some(url) = &self.webhook_url {
+            check_url("webhook_url", url)?;
+        }
+        let asked = [
+            ("use_llm", self.use_llm, "correction by a language model"),
+            ("word_timestamps", self.word_timestamps, "times of single words"),
+            ("webhook_url", self.webhook_url.is_some(), "webhooks"),
+            ("checksum", self.checksum.is_some(), "declared checksums"),
+        ];
+        match asked.into_iter().find(|(_, asked, _)| *asked) {
+            None => Ok(()),
+            Some((field, _, what)) => Err(Problem::field(
+                Code::NotSupportedYet,
+                field,
+                format!("\"{field}\": this version does not have {what} yet. Leave the field out."),
+            )),
+        }
+    }
+}
+
+fn invalid(field: &str, why: &str) -> Problem {
+    Problem::field(Code::InvalidField, field, format!("\"{field}\" cannot be used: {why}."))
+}
+
+/// Length in characters.
+fn check_text(field: &str, text: &str, least: usize, most: usize) -> Result<(), Problem> {
+    let length = text.chars().count();
+    let blank = least > 0 && text.trim().is_empty();
+    if blank || length < least || length > most || text.contains('\0') {
+        return Err(invalid(field, &format!("it has to have {least} to {most} characters")));
+    }
+    Ok(())
+}
+
+/// R1.
+fn check_total_size(size: u64, min: u64) -> Result<(), Problem> {
+    if size == 0 {
+        return Err(invalid("total_size", "the recording is empty"));
+    }
+    if size < min {
+        let detail = format!(
+            "The recording has {size} bytes; chunked uploads are for {min} bytes and more. Send it whole to \
+             POST /api/transcripts/upload."
+        );
+        return Err(Problem::field(Code::FileTooSmall, "total_size", detail).with("min_size", min));
+    }
+    if size > MAX_FILE_SIZE {
+        let detail = format!("The recording has {size} bytes; at most {MAX_FILE_SIZE} are taken.");
+        return Err(Problem::field(Code::FileTooLarge, "total_size", detail).with("max_size", MAX_FILE_SIZE));
+    }
+    Ok(())
+}
+
+fn chunk_bytes(asked: Option<ChunkSize>, total: u64, config: &GatewayConfig) -> Result<u64, Problem> {
+    match asked {
+        None => Ok(USUAL_CHUNK_MB * MEGABYTE),
+        Some(ChunkSize::Auto) => Ok(u64::from(sizer::chunk_megabytes(total, None, config.sizer)) * MEGABYTE),
+        Some(ChunkSize::Megabytes(number)) if (1.0..=100.0).contains(&number) => {
+            Ok((number * MEGABYTE as f64).round() as u64)
+        }
+        Some(ChunkSize::Megabytes(_)) => {
+            Err(invalid("chunk_size_mb", "it has to be a number from 1 to 100 or \"auto\""))
+        }
+    }
+}
+
+fn check_url(field: &str, url: &str) -> Result<(), Problem> {
+    let valid = url.len() <= MAX_URL
+        && url.parse::<Uri>().is_ok_and(|uri| {
+            let http = matches!(uri.scheme_str(), Some("http" | "https"));
+            http && uri.authority().is_some_and(|authority| !authority.host().is_empty())
+                && !uri.authority().is_some_and(|authority| authority.as_str().contains('@'))
+        });
+    let why =
+        format!("it has to be an http or https address of at most {MAX_URL} characters without a password");
+    if valid { Ok(()) } else { Err(invalid(field, &why)) }
+}
+
+fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), Problem> {
+    if metadata.len() > MAX_METADATA {
+        return Err(invalid("metadata", &format!("it has more than {MAX_METADATA} entries")));
+    }
+    for (key, value) in metadata {
+        check_text("metadata", key, 1, MAX_METADATA_KEY).map_err(|_| {
+            invalid("metadata", &format!("a key has to have 1 to {MAX_METADATA_KEY} characters"))
+        })?;
+        check_text("metadata", value, 0, MAX_METADATA_VALUE).map_err(|_| {
+            invalid("metadata", &format!("a value has more than {MAX_METADATA_VALUE} characters"))
+        })?;
+    }
+    Ok(())
+}
+
+/// The server's own limit holds, whatever is asked.
+fn limits(asked: Option<u32>, limits: Limits) -> Result<Limits, Problem> {
+    match asked {
+        None => Ok(limits),
+        Some(asked) if (1..=MAX_PARALLEL).contains(&asked) => {
+            Ok(Limits { max_parallel_chunks: asked.min(limits.max_parallel_chunks), ..limits })
+        }
+        Some(_) => Err(invalid("max_parallel_chunks", &format!("it has to be from 1 to {MAX_PARALLEL}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

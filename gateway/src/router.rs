@@ -1,0 +1,81 @@
+//! Which address leads where, and what surrounds every request.
+
+use crate::config::GatewayConfig;
+use crate::panics;
+use crate::problem::{Code, Problem};
+use crate::routes::{cancel, error_page, health, init, notice, retry, status, stream, transcript, urls};
+use crate::state::App;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, post};
+use http::{Method, header};
+use scriptorium_shared::jobs::Jobs;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowHeaders, Any, CorsLayer};
+
+/// The API. The task that passes wake-ups on to live streams belongs to `tasks` and ends with `shutdown`, as the
+/// streams do.
+pub fn router(config: GatewayConfig, jobs: Jobs, shutdown: CancellationToken, tasks: &TaskTracker) -> Router {
+    let app = App::new(config, jobs, shutdown);
+    tasks.spawn(Arc::clone(&app.hub).run(app.jobs.bus.clone(), app.shutdown.clone()));
+    let cors = app.config.cors;
+    let router = Router::new()
+        .route("/chunked-upload-stream", post(init::init))
+        .route("/chunked-upload-urls", get(urls::get).post(urls::post))
+        .route("/chunk-upload-complete", post(notice::notice))
+        .route("/chunked-upload-status", get(status::status))
+        .route("/chunked-upload-cancel", post(cancel::cancel))
+        .route("/chunked-upload-retry", post(retry::retry))
+        .route("/chunked-stream/{id}", get(stream::stream))
+        .route("/jobs/{id}/transcript", get(transcript::transcript))
+        .route("/docs/errors/{code}", get(error_page::error_page))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(route_not_found)
+        .layer(middleware::from_fn_with_state(app.clone(), watch))
+        .layer(CatchPanicLayer::custom(panics::reply))
+        .with_state(app);
+    if cors { router.layer(cors_layer()) } else { router }
+}
+
+/// Pages of all origins: the API knows no cookies, so there is nothing that a foreign page could misuse.
+fn cors_layer() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([header::RETRY_AFTER])
+        .max_age(Duration::from_secs(3_600))
+}
+
+async fn route_not_found(request: Request) -> Problem {
+    let path = crate::request::json::shorten(request.uri().path());
+    Problem::new(Code::RouteNotFound, format!("There is nothing at {path}."))
+}
+
+async fn method_not_allowed(request: Request) -> Problem {
+    let path = crate::request::json::shorten(request.uri().path());
+    Problem::new(Code::MethodNotAllowed, format!("{path} does not take {}.", request.method()))
+}
+
+/// Bounds the time of every request up to its reply's head (the bodies of streams are outside of it) and logs it.
+async fn watch(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
+    let began = Instant::now();
+    // Without the query: it may hold what is nobody's business.
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let reply = tokio::time::timeout(app.config.request_timeout, next.run(request)).await;
+    let milliseconds = began.elapsed().as_millis();
+    match &reply {
+        Ok(reply) => {
+            tracing::debug!(%method, path, status = reply.status().as_u16(), milliseconds, "a request")
+        }
+        Err(_) => tracing::warn!(%method, path, milliseconds, "a request was given up: it took too long"),
+    }
+    reply.map_err(|_| Problem::new(Code::ServiceUnavailable, "The request took too long. Try again."))
+}

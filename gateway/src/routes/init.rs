@@ -1,0 +1,85 @@
+//! `POST /chunked-upload-stream`: starts an upload (R2, R3).
+
+use crate::estimate;
+use crate::problem::{Code, Problem};
+use crate::request::{idempotency, init::InitRequest, json::Json};
+use crate::state::App;
+use crate::uploads::{self, UploadUrl};
+use axum::extract::State;
+use http::HeaderMap;
+use scriptorium_contracts::JobId;
+use scriptorium_shared::jobs::CreatedJob;
+use serde::Serialize;
+use uuid::Uuid;
+
+#[derive(Debug, Serialize)]
+pub struct InitReply {
+    message: &'static str,
+    parent_job_id: JobId,
+    /// Relative.
+    stream_url: String,
+    /// In the order in which they should be uploaded; the first page of them.
+    upload_urls: Vec<UploadUrl>,
+    /// The next page of addresses, above 1 000 chunks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+    /// Seconds for which the addresses can be used.
+    expires_in_seconds: u64,
+    /// Uploads at once that are advised.
+    max_parallel_uploads: u32,
+    chunk_info: ChunkInfo,
+}
+
+#[derive(Debug, Serialize)]
+struct ChunkInfo {
+    total_chunks: u32,
+    chunk_size_bytes: u64,
+    estimated_processing_time: String,
+    estimated_processing_seconds: u64,
+    /// Chunks of the job that are processed at once.
+    max_parallel_chunks: u32,
+}
+
+pub async fn init(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Json(request): Json<InitRequest>,
+) -> Result<axum::Json<InitReply>, Problem> {
+    let base = uploads::base(&app, &headers)?;
+    let canonical = serde_json::to_vec(&request)
+        .map_err(|_| Problem::new(Code::MalformedJson, "The body cannot be written as JSON."))?;
+    let idempotency = idempotency::of(&headers, "chunked-upload-stream", &canonical)?;
+    let new = request.check(JobId::new(Uuid::new_v4()), &app.config)?;
+    let header = match app.jobs.create(new, idempotency).await? {
+        CreatedJob::New(header) => {
+            let (chunks, bytes) = (header.total_chunks(), header.total_size);
+            tracing::info!(job = %header.id, chunks, bytes, "an upload has begun");
+            header
+        }
+        CreatedJob::Existing(header) => header,
+        CreatedJob::KeyReused => {
+            let detail =
+                "This Idempotency-Key came with another body before. Use a fresh one for a new upload.";
+            return Err(Problem::new(Code::IdempotencyKeyReused, detail));
+        }
+    };
+    let upload_urls = uploads::sign(&app, &header, base.as_deref(), uploads::page_of(&header, 1)).await?;
+    let seconds =
+        estimate::processing_seconds(&header.filename, header.total_size, app.config.estimated_speed);
+    Ok(axum::Json(InitReply {
+        message: "Chunked upload streaming initialized successfully",
+        parent_job_id: header.id,
+        stream_url: format!("/chunked-stream/{}", header.id),
+        upload_urls,
+        next: (header.total_chunks() > uploads::PAGE).then(|| uploads::link(header.id, 2)),
+        expires_in_seconds: app.config.url_expiry.as_secs(),
+        max_parallel_uploads: app.config.max_parallel_uploads,
+        chunk_info: ChunkInfo {
+            total_chunks: header.total_chunks(),
+            chunk_size_bytes: header.chunk_size,
+            estimated_processing_time: estimate::in_words(seconds),
+            estimated_processing_seconds: seconds,
+            max_parallel_chunks: header.limits.max_parallel_chunks,
+        },
+    }))
+}

@@ -1,0 +1,12 @@
+//! One file a resource.
+
+pub mod cancel;
+pub mod error_page;
+pub mod health;
+pub mod init;
+pub mod notice;
+pub mod retry;
+pub mod status;
+pub mod stream;
+pub mod transcript;
+pub mod urls;

@@ -1,0 +1,174 @@
+//! `GET /chunked-upload-status`: how far a job is (R7).
+
+use crate::estimate;
+use crate::problem::{Code, Problem};
+use crate::request::address::{self, Parameters};
+use crate::state::App;
+use crate::uploads;
+use axum::extract::State;
+use scriptorium_contracts::failure::Failure;
+use scriptorium_contracts::job::{ChunkRecord, ChunkState, JobHeader, JobState};
+use scriptorium_contracts::media::MediaInfo;
+use scriptorium_contracts::transcript::Gap;
+use scriptorium_contracts::{JobId, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+#[derive(Debug, Deserialize)]
+pub struct StatusRequest {
+    parent_job_id: String,
+    /// Of the chunks, above 1 000 of them.
+    #[serde(default)]
+    page: Option<u32>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct StatusReply {
+    parent_job_id: JobId,
+    filename: String,
+    status: JobState,
+    /// Bytes.
+    total_size: u64,
+    chunk_size_bytes: u64,
+    total_chunks: u32,
+    uploaded_chunks: u32,
+    completed_chunks: u32,
+    failed_chunks: u32,
+    /// Percent of the chunks that are uploaded.
+    upload_progress: f64,
+    /// Percent of the chunks whose processing has ended.
+    processing_progress: f64,
+    /// Percent of all, as in `progress_update`.
+    progress: u8,
+    /// Completed chunks / all chunks, from 0 to 1.
+    success_rate: f64,
+    /// By the speed until now; absent before anything can be said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimated_seconds_remaining: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    estimated_time_remaining: Option<String>,
+    media: Option<MediaInfo>,
+    /// Stretches without text, once the job has ended.
+    gaps: Vec<Gap>,
+    /// Why the job failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Failure>,
+    /// Seconds of the recording and its language, once the job has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    language: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    metadata: BTreeMap<String, String>,
+    /// Milliseconds since 1970.
+    created_at_ms: Timestamp,
+    updated_at_ms: Timestamp,
+    finished_at_ms: Option<Timestamp>,
+    chunks: Vec<ChunkStatus>,
+    /// The next page of chunks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ChunkStatus {
+    chunk_index: u32,
+    status: ChunkState,
+    /// Tries that ended in failure.
+    attempts: u32,
+    /// Of the last try.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Failure>,
+    /// The chunk whose upload this one waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting_for: Option<u32>,
+}
+
+pub async fn status(
+    State(app): State<App>,
+    Parameters(request): Parameters<StatusRequest>,
+) -> Result<axum::Json<StatusReply>, Problem> {
+    let job = address::job_id(&request.parent_job_id)?;
+    let page = request.page.unwrap_or(1);
+    if page == 0 {
+        return Err(Problem::new(Code::MalformedQuery, "Pages count from 1."));
+    }
+    let header = app.header(job).await?;
+    let chunks = uploads::page_of(&header, page);
+    let records = app.jobs.store.chunk_records(job, chunks.start, uploads::PAGE).await?;
+    let next = (chunks.end < header.total_chunks())
+        .then(|| format!("/chunked-upload-status?parent_job_id={job}&page={}", page + 1));
+    Ok(axum::Json(reply(header, records, next, scriptorium_shared::clock::now())))
+}
+
+fn reply(header: JobHeader, records: Vec<ChunkRecord>, next: Option<String>, now: Timestamp) -> StatusReply {
+    let total = header.total_chunks();
+    let (uploaded, completed, failed) = (header.uploaded.len(), header.completed.len(), header.failed.len());
+    let remaining = estimate::remaining_seconds(&header, now);
+    let half = u64::from(uploaded + completed) * 50 / u64::from(total.max(1));
+    let summary = header.summary;
+    StatusReply {
+        parent_job_id: header.id,
+        filename: header.filename,
+        status: header.state,
+        total_size: header.total_size,
+        chunk_size_bytes: header.chunk_size,
+        total_chunks: total,
+        uploaded_chunks: uploaded,
+        completed_chunks: completed,
+        failed_chunks: failed,
+        upload_progress: share(uploaded, total, 100.0),
+        processing_progress: share(completed + failed, total, 100.0),
+        progress: header.progress.max(u8::try_from(half).unwrap_or(100)),
+        success_rate: share(completed, total, 1.0),
+        estimated_seconds_remaining: remaining,
+        estimated_time_remaining: remaining.filter(|seconds| *seconds > 0).map(estimate::in_words),
+        media: header.media,
+        gaps: summary.as_ref().map(|summary| summary.gaps.clone()).unwrap_or_default(),
+        error: header.failure,
+        duration: summary.as_ref().map(|summary| summary.duration),
+        language: summary.map(|summary| summary.language),
+        metadata: header.metadata,
+        created_at_ms: header.created_at,
+        updated_at_ms: header.updated_at,
+        finished_at_ms: header.finished_at,
+        chunks: records.into_iter().map(chunk_status).collect(),
+        next,
+    }
+}
+
+fn chunk_status(record: ChunkRecord) -> ChunkStatus {
+    ChunkStatus {
+        chunk_index: record.index,
+        status: record.state,
+        attempts: record.attempts,
+        error: record.error,
+        waiting_for: record.waiting_for,
+    }
+}
+
+/// `part / all · scale`, to two digits more than the scale has.
+fn share(part: u32, all: u32, scale: f64) -> f64 {
+    let digits = 10_000.0 / scale;
+    (f64::from(part) / f64::from(all.max(1)) * scale * digits).floor() / digits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn counts_and_shares() {
+        let mut header = testing::header(3);
+        header.uploaded = (0..3).collect();
+        header.completed = (0..1).collect();
+        header.failed = (1..2).collect();
+        let reply = reply(header, vec![ChunkRecord::pending(0)], None, Timestamp(0));
+        assert_eq!((reply.upload_progress, reply.processing_progress), (100.0, 66.66));
+        assert_eq!((reply.success_rate, reply.progress), (0.3333, 66));
+        let json = serde_json::to_value(&reply).unwrap();
+        assert_eq!(json["chunks"][0]["status"], "pending");
+        assert_eq!(json["gaps"], serde_json::json!([]));
+    }
+}

@@ -1,0 +1,86 @@
+//! `GET /chunked-stream/{id}`: the live stream of a job (R10 to R14).
+
+use crate::problem::{Code, Problem};
+use crate::request::address::{JobInPath, Parameters};
+use crate::state::App;
+use crate::stream::frames::{Frames, Partial};
+use crate::stream::hub;
+use crate::stream::reader::{Reader, Times};
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde::Deserialize;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+const HEADERS: [(HeaderName, HeaderValue); 3] = [
+    (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    // Proxies of the nginx family would hold frames back.
+    (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+];
+
+#[derive(Debug, Deserialize)]
+pub struct StreamRequest {
+    #[serde(default)]
+    partial: Partial,
+    /// For clients that cannot send the header `Last-Event-ID`.
+    #[serde(default)]
+    last_event_id: Option<String>,
+}
+
+pub async fn stream(
+    State(app): State<App>,
+    JobInPath(job): JobInPath,
+    Parameters(request): Parameters<StreamRequest>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let in_header = headers.get("last-event-id").and_then(|value| value.to_str().ok());
+    let resume = last_event(in_header.or(request.last_event_id.as_deref()));
+    // The listener comes first: what happens from here on wakes it.
+    let listener = app.hub.listen(job);
+    let newest = hub::newest(&app.header(job).await?);
+    // An id that was never given can't be continued from.
+    let resume = if resume > newest.event { 0 } else { resume };
+    if newest.over && resume == newest.event {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let permit = Arc::clone(&app.streams)
+        .try_acquire_owned()
+        .map_err(|_| Problem::new(Code::TooManyStreams, "As many live streams are open as are allowed."))?;
+    let interval = u64::try_from(app.config.partial_interval.as_millis()).unwrap_or(u64::MAX);
+    let frames = Frames::new(request.partial, interval);
+    let times = Times { heartbeat: app.config.heartbeat, timeout: app.config.stream_timeout };
+    let reader = Reader::new((job, resume), app.jobs, listener, frames, times, app.shutdown, permit);
+    let body = futures::stream::unfold(reader, |mut reader| async move {
+        let bytes = reader.next().await?;
+        Some((Ok::<_, Infallible>(bytes), reader))
+    });
+    Ok((HEADERS, Body::from_stream(body)).into_response())
+}
+
+/// 0, the beginning, for what is no id.
+fn last_event(text: Option<&str>) -> u64 {
+    text.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_are_none_start_from_the_beginning() {
+        for (text, id) in [
+            (Some("7"), 7),
+            (Some(" 7 "), 7),
+            (Some("-7"), 0),
+            (Some("seven"), 0),
+            (Some(""), 0),
+            (Some("99999999999999999999999"), 0),
+            (None, 0),
+        ] {
+            assert_eq!(last_event(text), id);
+        }
+    }
+}

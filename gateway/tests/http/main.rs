@@ -1,0 +1,11 @@
+//! The gateway over real TCP, on the embedded store, queue and object store.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod bad_input;
+mod house;
+mod jobs;
+mod live;
+mod replay;
+mod server;
+mod sse;
+mod uploads;

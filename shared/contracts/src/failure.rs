@@ -1,0 +1,69 @@
+//! What went wrong with a chunk or a job, in words that may leave the house.
+
+use serde::{Deserialize, Serialize};
+
+/// Stable names: clients and alerts match on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureCode {
+    /// The recording is no audio; the detail says what was found.
+    NotAudio,
+    /// Audio in a container or codec without a decoder here.
+    UnsupportedMedia,
+    /// Bytes that should be there are missing or wrong, and no part of the chunk could be used.
+    DamagedMedia,
+    /// The object store did not answer as it should.
+    StorageUnavailable,
+    /// The speech-to-text engine failed.
+    EngineFailed,
+    /// The task ended without an answer (a crash), more often than it may.
+    WorkerLost,
+    /// The job's processing time is over.
+    TimedOut,
+    /// The parts of the transcript do not fit together.
+    AssemblyFailed,
+    /// A defect of this program; the log has the details.
+    Internal,
+}
+
+impl FailureCode {
+    /// Trying again with the same bytes may help.
+    pub const fn retryable(self) -> bool {
+        match self {
+            Self::StorageUnavailable | Self::EngineFailed | Self::WorkerLost | Self::Internal => true,
+            Self::NotAudio
+            | Self::UnsupportedMedia
+            | Self::DamagedMedia
+            | Self::TimedOut
+            | Self::AssemblyFailed => false,
+        }
+    }
+
+    /// The whole recording is concerned: the job fails at once.
+    pub const fn ends_job(self) -> bool {
+        match self {
+            Self::NotAudio | Self::UnsupportedMedia => true,
+            Self::DamagedMedia
+            | Self::StorageUnavailable
+            | Self::EngineFailed
+            | Self::WorkerLost
+            | Self::TimedOut
+            | Self::AssemblyFailed
+            | Self::Internal => false,
+        }
+    }
+}
+
+/// A failure as clients see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    pub code: FailureCode,
+    /// One sentence for the user: what was found and what can be done. No internal text.
+    pub detail: String,
+}
+
+impl Failure {
+    pub fn new(code: FailureCode, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into() }
+    }
+}

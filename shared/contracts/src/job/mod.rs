@@ -1,0 +1,17 @@
+//! A job: its records, and the one function that changes them.
+
+mod change;
+mod chunk_set;
+mod finish;
+mod layout;
+mod processing;
+mod record;
+mod retry;
+mod step;
+mod upload;
+
+pub use chunk_set::ChunkSet;
+pub use layout::{ChunkRange, Layout, LayoutError, MAX_CHUNKS, MAX_FILE_SIZE, MEGABYTE, MIN_FILE_SIZE};
+pub use record::{ChunkRecord, ChunkState, JobHeader, JobOptions, JobState, LlmMode, TranscriptSummary};
+pub use retry::{Limits, retry_delay_ms};
+pub use step::{Effect, Input, NewJob, PendingEffect, Step, StepError, create, step};

@@ -1,0 +1,209 @@
+//! Inputs of the workers, and the choice of the chunks that go to them.
+
+use super::change::Change;
+use super::step::in_flight;
+use super::{ChunkState, Effect, JobState, StepError, finish, retry_delay_ms};
+use crate::event::Event;
+use crate::failure::{Failure, FailureCode};
+use crate::message::{ChunkTask, VERSION};
+use crate::{media::MediaInfo, transcript::ChunkResult};
+
+/// Does the worker with this token still own the chunk?
+fn owned(change: &Change<'_>, chunk: u32, epoch: u32) -> Result<bool, StepError> {
+    let record = change.chunk(chunk)?;
+    Ok(!change.header.state.is_final() && in_flight(record.state) && record.epoch == epoch)
+}
+
+pub(super) fn started(change: &mut Change<'_>, chunk: u32, epoch: u32) -> Result<(), StepError> {
+    if !owned(change, chunk, epoch)? || change.chunk(chunk)?.state == ChunkState::Processing {
+        return Ok(());
+    }
+    let now = change.now;
+    change.chunk_mut(chunk)?.started_at = Some(now);
+    change.set_chunk_state(chunk, ChunkState::Processing)
+}
+
+pub(super) fn probed(change: &mut Change<'_>, media: MediaInfo) {
+    if change.header.state.is_final() || change.header.media.is_some() {
+        return;
+    }
+    change.header.media = Some(media.clone());
+    change.event(Event::MediaInfo { media });
+}
+
+pub(super) fn needs_chunk(
+    change: &mut Change<'_>,
+    chunk: u32,
+    epoch: u32,
+    needed: u32,
+) -> Result<(), StepError> {
+    if !owned(change, chunk, epoch)? {
+        return Ok(());
+    }
+    if needed >= change.header.total_chunks() || needed == chunk {
+        let failure =
+            Failure::new(FailureCode::Internal, "The worker asked for a chunk that does not exist.");
+        return failed(change, chunk, epoch, failure);
+    }
+    change.require(&[chunk, needed])?;
+    if change.chunk(chunk)?.waited_for == Some(needed) {
+        // It had come before this task was made. Asking once more would go on for ever.
+        let failure = Failure::new(
+            FailureCode::StorageUnavailable,
+            format!("Chunk {needed}, which was uploaded, is not in the object store."),
+        );
+        return failed(change, chunk, epoch, failure);
+    }
+    change.set_chunk_state(chunk, ChunkState::Uploaded)?;
+    change.chunk_mut(chunk)?.waiting_for = Some(needed);
+    if change.chunk(needed)?.state == ChunkState::Pending {
+        change.chunk_mut(needed)?.waiters.insert(chunk);
+    } else {
+        // It has come in the meantime.
+        change.header.ready.insert(chunk);
+    }
+    Ok(())
+}
+
+pub(super) fn completed(
+    change: &mut Change<'_>,
+    chunk: u32,
+    epoch: u32,
+    result: ChunkResult,
+) -> Result<(), StepError> {
+    if !owned(change, chunk, epoch)? {
+        return Ok(());
+    }
+    let now = change.now;
+    let record = change.chunk_mut(chunk)?;
+    record.ended_at = Some(now);
+    record.error = None;
+    change.set_chunk_state(chunk, ChunkState::Completed)?;
+    let (text, language) = (result.text(), result.first_language().map(str::to_owned));
+    change.event(Event::ChunkComplete { chunk_index: chunk, text, language });
+    change.result(chunk, result);
+    let text_chunks = change.header.completed.leading();
+    if text_chunks > change.header.text_chunks {
+        change.header.text_chunks = text_chunks;
+        change.event(Event::TextGrew { chunks: text_chunks });
+    }
+    if change.header.ended_chunks() < change.header.total_chunks() {
+        change.progress(false);
+    }
+    Ok(())
+}
+
+pub(super) fn failed(
+    change: &mut Change<'_>,
+    chunk: u32,
+    epoch: u32,
+    failure: Failure,
+) -> Result<(), StepError> {
+    if !owned(change, chunk, epoch)? {
+        return Ok(());
+    }
+    let limits = change.header.limits;
+    let record = change.chunk_mut(chunk)?;
+    record.attempts += 1;
+    record.error = Some(failure.clone());
+    let attempts = record.attempts;
+    if failure.code.ends_job() {
+        fail_chunk(change, chunk, failure.clone())?;
+        finish::fail_job(change, failure);
+        return Ok(());
+    }
+    if failure.code.retryable() && attempts <= limits.max_retries {
+        let seed = change.header.created_at.0.wrapping_add(u64::from(chunk));
+        let delay = retry_delay_ms(&limits, attempts, seed);
+        queue(change, chunk, delay)?;
+        change.event(Event::ChunkFailed { chunk_index: chunk, error: failure, attempts, will_retry: true });
+        return Ok(());
+    }
+    fail_chunk(change, chunk, failure)
+}
+
+/// The chunk has failed for good.
+pub(super) fn fail_chunk(change: &mut Change<'_>, chunk: u32, failure: Failure) -> Result<(), StepError> {
+    let now = change.now;
+    let record = change.chunk_mut(chunk)?;
+    record.error = Some(failure.clone());
+    record.ended_at = Some(now);
+    let attempts = record.attempts;
+    change.set_chunk_state(chunk, ChunkState::Failed)?;
+    change.event(Event::ChunkFailed { chunk_index: chunk, error: failure, attempts, will_retry: false });
+    Ok(())
+}
+
+/// The task died without an answer: it is queued again, and counts as a try, so that a chunk that kills its worker
+/// ends some day.
+pub(super) fn task_lost(change: &mut Change<'_>, chunk: u32, epoch: u32) -> Result<(), StepError> {
+    if !owned(change, chunk, epoch)? {
+        return Ok(());
+    }
+    if change.chunk(chunk)?.state == ChunkState::Queued {
+        // Nobody had begun: no try was spent.
+        return queue(change, chunk, 0);
+    }
+    let failure = Failure::new(
+        FailureCode::WorkerLost,
+        "The worker stopped before it was done with this chunk; the chunk is tried again.",
+    );
+    let record = change.chunk_mut(chunk)?;
+    record.attempts += 1;
+    record.error = Some(failure.clone());
+    if record.attempts > change.header.limits.max_retries {
+        return fail_chunk(change, chunk, failure);
+    }
+    queue(change, chunk, 0)
+}
+
+/// Gives the chunk a new token and publishes its task.
+fn queue(change: &mut Change<'_>, chunk: u32, delay_ms: u64) -> Result<(), StepError> {
+    change.set_chunk_state(chunk, ChunkState::Queued)?;
+    let record = change.chunk_mut(chunk)?;
+    record.epoch += 1;
+    record.waited_for = record.waiting_for.take().or(record.waited_for);
+    record.started_at = None;
+    let epoch = record.epoch;
+    let header = &change.header;
+    let task = ChunkTask {
+        version: VERSION,
+        job: header.id,
+        chunk,
+        epoch,
+        total_size: header.total_size,
+        chunk_size: header.chunk_size,
+        options: header.options.clone(),
+    };
+    change.effect(Effect::PublishTask { task }, delay_ms);
+    Ok(())
+}
+
+/// Queues ready chunks, the earliest first, as long as the job may have more in processing. The first chunk goes alone
+/// until the recording is recognised, so that not every worker has to look at its beginning. Once that chunk has ended
+/// the others go in any case: the report may be late or lost, and one chunk's failure must not hold up the others.
+pub(super) fn dispatch(change: &mut Change<'_>) -> Result<(), StepError> {
+    match change.header.state {
+        JobState::Created | JobState::Uploading | JobState::Processing => {}
+        JobState::Assembling
+        | JobState::Completed
+        | JobState::CompletedWithErrors
+        | JobState::Failed
+        | JobState::Cancelled
+        | JobState::Expired => return Ok(()),
+    }
+    if finish::time_is_over(change) {
+        return Ok(());
+    }
+    let free =
+        change.header.limits.max_parallel_chunks.clamp(1, 64).saturating_sub(change.header.in_flight.len());
+    let header = &change.header;
+    let all_may = header.media.is_some() || header.completed.contains(0) || header.failed.contains(0);
+    let next: Vec<u32> =
+        header.ready.iter().filter(|chunk| all_may || *chunk == 0).take(free as usize).collect();
+    change.require(&next)?;
+    for chunk in next {
+        queue(change, chunk, 0)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! What is kept of a job: one header and one record a chunk.
+
+use super::{ChunkSet, Layout, Limits};
+use crate::{failure::Failure, ids::JobId, ids::Timestamp, media::MediaInfo};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// R85.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    Created,
+    Uploading,
+    /// All chunks are uploaded, not all have ended.
+    Processing,
+    Assembling,
+    Completed,
+    CompletedWithErrors,
+    Failed,
+    Cancelled,
+    Expired,
+}
+
+impl JobState {
+    /// Nothing more happens by itself.
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Completed | Self::CompletedWithErrors | Self::Failed | Self::Cancelled | Self::Expired => {
+                true
+            }
+            Self::Created | Self::Uploading | Self::Processing | Self::Assembling => false,
+        }
+    }
+}
+
+/// R85.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChunkState {
+    Pending,
+    /// The object is there; the chunk waits for its turn or for another chunk.
+    Uploaded,
+    Queued,
+    Processing,
+    Completed,
+    Failed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LlmMode {
+    PerChunk,
+    PostProcess,
+}
+
+/// What the client asked for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JobOptions {
+    /// Two-letter code; `None` = detected.
+    pub language: Option<String>,
+    /// Text that the engine is to take as said before.
+    pub prompt: Option<String>,
+    pub word_timestamps: bool,
+    pub use_llm: bool,
+    pub llm_mode: Option<LlmMode>,
+}
+
+/// What the user gets to know of a finished transcript without reading it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TranscriptSummary {
+    pub language: String,
+    /// Seconds.
+    pub duration: f64,
+    pub segments: u32,
+    /// Gaps with their times, at most 1 000 of them.
+    pub gaps: Vec<crate::transcript::Gap>,
+}
+
+/// The header of a job. Its sets always agree with the chunk records: `uploaded` holds the chunks that are not
+/// pending, `completed` and `failed` those in that state, `in_flight` the queued and processing ones, and `ready`
+/// the uploaded ones that wait for nothing but their turn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobHeader {
+    pub version: u16,
+    pub id: JobId,
+    /// Counts the commits; a commit on an older revision is refused.
+    pub revision: u64,
+    pub state: JobState,
+    pub filename: String,
+    /// Bytes.
+    pub total_size: u64,
+    /// Bytes.
+    pub chunk_size: u64,
+    pub options: JobOptions,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_url: Option<String>,
+    pub limits: Limits,
+    pub created_at: Timestamp,
+    /// Of the last event that a client caused or saw.
+    pub updated_at: Timestamp,
+    pub last_upload_at: Option<Timestamp>,
+    pub finished_at: Option<Timestamp>,
+    pub media: Option<MediaInfo>,
+    pub uploaded: ChunkSet,
+    pub ready: ChunkSet,
+    pub in_flight: ChunkSet,
+    pub completed: ChunkSet,
+    pub failed: ChunkSet,
+    /// How many chunks from 0 on have been told to readers as complete ([`crate::event::Event::TextGrew`]).
+    pub text_chunks: u32,
+    /// The last progress told, and when.
+    pub progress: u8,
+    pub progress_at: Timestamp,
+    /// Id of the last event.
+    pub last_event: u64,
+    /// Number of the last effect.
+    pub last_effect: u64,
+    /// Fencing token of the assembly.
+    pub assembly_epoch: u32,
+    pub failure: Option<Failure>,
+    pub summary: Option<TranscriptSummary>,
+    /// The temporary objects are deleted or about to be.
+    pub objects_released: bool,
+}
+
+impl JobHeader {
+    pub fn total_chunks(&self) -> u32 {
+        self.total_size.div_ceil(self.chunk_size.max(1)).min(u64::from(super::MAX_CHUNKS)) as u32
+    }
+
+    /// The division into chunks. Records are only written for sizes that fit, so `None` means a damaged record.
+    pub fn layout(&self) -> Option<Layout> {
+        Layout::new(self.total_size, self.chunk_size).ok()
+    }
+
+    /// Chunks that have ended, one way or the other.
+    pub fn ended_chunks(&self) -> u32 {
+        self.completed.len() + self.failed.len()
+    }
+}
+
+/// The record of one chunk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChunkRecord {
+    pub version: u16,
+    pub index: u32,
+    pub state: ChunkState,
+    /// Fencing token: grows with each time the chunk is queued.
+    pub epoch: u32,
+    /// Tries that ended in failure.
+    pub attempts: u32,
+    pub error: Option<Failure>,
+    /// The chunk that must be uploaded first.
+    pub waiting_for: Option<u32>,
+    /// The chunk that it last waited for, and that has come: a worker that still can't find it meets a lost object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waited_for: Option<u32>,
+    /// Chunks that wait for this one; small however many they are.
+    #[serde(default, skip_serializing_if = "ChunkSet::is_empty")]
+    pub waiters: ChunkSet,
+    pub uploaded_at: Option<Timestamp>,
+    pub started_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+}
+
+impl ChunkRecord {
+    pub fn pending(index: u32) -> Self {
+        Self {
+            version: crate::message::VERSION,
+            index,
+            state: ChunkState::Pending,
+            epoch: 0,
+            attempts: 0,
+            error: None,
+            waiting_for: None,
+            waited_for: None,
+            waiters: ChunkSet::default(),
+            uploaded_at: None,
+            started_at: None,
+            ended_at: None,
+        }
+    }
+}

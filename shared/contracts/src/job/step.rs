@@ -1,0 +1,237 @@
+//! The one door into job state: [`create`] and [`step`]. Nothing else in the program assigns a state.
+
+use super::change::Change;
+use super::{ChunkRecord, ChunkState, JobHeader, JobOptions, JobState, Layout, Limits, TranscriptSummary};
+use super::{finish, processing, upload};
+use crate::event::{Event, EventRecord};
+use crate::message::{ChunkTask, VERSION};
+use crate::{failure::Failure, ids::JobId, ids::Timestamp, media::MediaInfo, transcript::ChunkResult};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use thiserror::Error;
+
+/// What a client asked for, already checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewJob {
+    pub id: JobId,
+    pub filename: String,
+    pub layout: Layout,
+    pub options: JobOptions,
+    pub metadata: BTreeMap<String, String>,
+    pub webhook_url: Option<String>,
+    pub limits: Limits,
+}
+
+/// What can happen to a job. Repeated, late and contradicting inputs are harmless.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// The chunk's object is there and has the right size.
+    Uploaded {
+        chunk: u32,
+    },
+    /// A worker took up the task.
+    Started {
+        chunk: u32,
+        epoch: u32,
+    },
+    /// The recording has been recognised.
+    Probed {
+        media: MediaInfo,
+    },
+    /// The chunk can't go on before `needed` is uploaded.
+    NeedsChunk {
+        chunk: u32,
+        epoch: u32,
+        needed: u32,
+    },
+    Completed {
+        chunk: u32,
+        epoch: u32,
+        result: Box<ChunkResult>,
+    },
+    Failed {
+        chunk: u32,
+        epoch: u32,
+        failure: Failure,
+    },
+    /// The task with this fencing token is lost (its process died): queue the chunk again.
+    TaskLost {
+        chunk: u32,
+        epoch: u32,
+    },
+    /// A user wants a failed chunk tried again.
+    Retry {
+        chunk: u32,
+    },
+    Cancel {
+        reason: String,
+    },
+    Assembled {
+        epoch: u32,
+        text: String,
+        summary: TranscriptSummary,
+    },
+    AssemblyFailed {
+        epoch: u32,
+        failure: Failure,
+    },
+    /// Time has passed: deadlines are looked at.
+    Tick,
+}
+
+impl Input {
+    /// The chunk whose record this input needs.
+    pub fn chunk(&self) -> Option<u32> {
+        match self {
+            Self::Uploaded { chunk }
+            | Self::Started { chunk, .. }
+            | Self::NeedsChunk { chunk, .. }
+            | Self::Completed { chunk, .. }
+            | Self::Failed { chunk, .. }
+            | Self::TaskLost { chunk, .. }
+            | Self::Retry { chunk } => Some(*chunk),
+            Self::Probed { .. }
+            | Self::Cancel { .. }
+            | Self::Assembled { .. }
+            | Self::AssemblyFailed { .. }
+            | Self::Tick => None,
+        }
+    }
+}
+
+/// Something to be done outside, remembered with the state until it is done. Doing it twice is harmless.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "effect", rename_all = "snake_case")]
+pub enum Effect {
+    PublishTask {
+        task: ChunkTask,
+    },
+    PublishAssembly {
+        job: JobId,
+        epoch: u32,
+    },
+    /// Delete the chunks and the init section.
+    DeleteTemporaryObjects {
+        job: JobId,
+    },
+}
+
+/// An effect with its number in the job and the time from which on it may be performed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PendingEffect {
+    pub number: u64,
+    pub due: Timestamp,
+    pub effect: Effect,
+}
+
+/// All that one commit writes. `header.revision` is the new one, one more than the old.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    pub header: JobHeader,
+    /// Only the records that changed.
+    pub chunks: Vec<ChunkRecord>,
+    pub results: Vec<(u32, ChunkResult)>,
+    pub events: Vec<EventRecord>,
+    pub effects: Vec<PendingEffect>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum StepError {
+    /// Load these chunk records too, and call again. Never more than 64.
+    #[error("chunk records {0:?} are needed")]
+    Missing(Vec<u32>),
+    #[error("the job has no chunk {0}")]
+    NoSuchChunk(u32),
+    #[error("the job's record is damaged")]
+    Damaged,
+}
+
+/// The first step of a job: its header, all chunk records, and event 1.
+pub fn create(new: NewJob, now: Timestamp) -> Step {
+    let total_chunks = new.layout.chunks();
+    let header = JobHeader {
+        version: VERSION,
+        id: new.id,
+        revision: 1,
+        state: JobState::Created,
+        filename: new.filename,
+        total_size: new.layout.total_size(),
+        chunk_size: new.layout.chunk_size(),
+        options: new.options,
+        metadata: new.metadata,
+        webhook_url: new.webhook_url,
+        limits: new.limits,
+        created_at: now,
+        updated_at: now,
+        last_upload_at: None,
+        finished_at: None,
+        media: None,
+        uploaded: Default::default(),
+        ready: Default::default(),
+        in_flight: Default::default(),
+        completed: Default::default(),
+        failed: Default::default(),
+        text_chunks: 0,
+        progress: 0,
+        progress_at: Timestamp(0),
+        last_event: 1,
+        last_effect: 0,
+        assembly_epoch: 0,
+        failure: None,
+        summary: None,
+        objects_released: false,
+    };
+    let event = Event::Initialized { parent_job_id: header.id, total_chunks };
+    Step {
+        chunks: (0..total_chunks).map(ChunkRecord::pending).collect(),
+        results: Vec::new(),
+        events: vec![EventRecord { id: 1, at: now, event }],
+        effects: Vec::new(),
+        header,
+    }
+}
+
+/// What `input` makes of a job. `chunks` are the records at hand; if more are needed, [`StepError::Missing`] names
+/// them. `None`: nothing changes, nothing need be written.
+pub fn step(
+    header: &JobHeader,
+    chunks: &BTreeMap<u32, ChunkRecord>,
+    input: Input,
+    now: Timestamp,
+) -> Result<Option<Step>, StepError> {
+    if let Some(chunk) = input.chunk()
+        && chunk >= header.total_chunks()
+    {
+        return Err(StepError::NoSuchChunk(chunk));
+    }
+    let mut change = Change::new(header, chunks, now);
+    match input {
+        Input::Uploaded { chunk } => upload::uploaded(&mut change, chunk)?,
+        Input::Retry { chunk } => upload::retry(&mut change, chunk)?,
+        Input::Started { chunk, epoch } => processing::started(&mut change, chunk, epoch)?,
+        Input::Probed { media } => processing::probed(&mut change, media),
+        Input::NeedsChunk { chunk, epoch, needed } => {
+            processing::needs_chunk(&mut change, chunk, epoch, needed)?;
+        }
+        Input::Completed { chunk, epoch, result } => {
+            processing::completed(&mut change, chunk, epoch, *result)?;
+        }
+        Input::Failed { chunk, epoch, failure } => processing::failed(&mut change, chunk, epoch, failure)?,
+        Input::TaskLost { chunk, epoch } => processing::task_lost(&mut change, chunk, epoch)?,
+        Input::Cancel { reason } => finish::cancel(&mut change, reason),
+        Input::Assembled { epoch, text, summary } => finish::assembled(&mut change, epoch, text, summary),
+        Input::AssemblyFailed { epoch, failure } => finish::assembly_failed(&mut change, epoch, failure),
+        Input::Tick => finish::tick(&mut change)?,
+    }
+    processing::dispatch(&mut change)?;
+    finish::assemble_if_all_ended(&mut change);
+    Ok(change.finish())
+}
+
+/// True for the states in which a chunk belongs to a worker.
+pub(super) const fn in_flight(state: ChunkState) -> bool {
+    match state {
+        ChunkState::Queued | ChunkState::Processing => true,
+        ChunkState::Pending | ChunkState::Uploaded | ChunkState::Completed | ChunkState::Failed => false,
+    }
+}

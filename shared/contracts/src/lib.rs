@@ -1,0 +1,15 @@
+//! What the roles of Scriptorium say to one another, and the one place where a job's state changes.
+//!
+//! Pure: no clock, no randomness, no input or output. Everything here that is written to a store or a queue carries
+//! a version; readers tolerate unknown fields.
+
+pub mod event;
+pub mod failure;
+pub mod ids;
+pub mod job;
+pub mod media;
+pub mod message;
+pub mod objects;
+pub mod transcript;
+
+pub use ids::{JobId, Timestamp};

@@ -1,0 +1,212 @@
+//! Text with times: what a worker reports of one chunk, and what the user gets in the end.
+//!
+//! Positions are *frames* (one sample of each channel) at the recording's own rate, so that no rounding adds up;
+//! they become milliseconds once, at assembly.
+
+use crate::media::MediaInfo;
+use serde::{Deserialize, Serialize};
+
+/// A stretch of speech with its text, inside one passage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PassageSegment {
+    /// Milliseconds from the start of the passage.
+    pub start_ms: u64,
+    pub end_ms: u64,
+    pub text: String,
+    /// Mean natural logarithm of the tokens' probabilities.
+    pub avg_logprob: f32,
+    /// Probability that there is no speech.
+    pub no_speech_prob: f32,
+}
+
+/// One passage: from one cut to the next. See docs/ARCHITECTURE.md, "The chunk is transport, the passage is speech".
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PassageResult {
+    /// Frames from the chunk's first own packet; negative where the cut lies before it.
+    pub start: i64,
+    /// End, exclusive, in the same frames.
+    pub end: i64,
+    /// Two-letter code; `None` where nothing was said.
+    pub language: Option<String>,
+    pub segments: Vec<PassageSegment>,
+}
+
+/// A stretch that could not be decoded, in the frames of [`PassageResult::start`]. Counted as silence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DamagedFrames {
+    pub start: i64,
+    pub end: i64,
+}
+
+/// What became of one chunk.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChunkResult {
+    /// Frames of the packets that begin in this chunk; summed over the earlier chunks they give absolute time.
+    pub frames: u64,
+    /// Absolute position of the first own packet, where the container has exact ones.
+    pub absolute_start: Option<u64>,
+    pub passages: Vec<PassageResult>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub damaged: Vec<DamagedFrames>,
+    /// Which engine and model wrote the text.
+    pub engine: String,
+    pub model: String,
+}
+
+impl ChunkResult {
+    /// The chunk's text: its segments, joined as the language wants.
+    pub fn text(&self) -> String {
+        let mut text = Joined::default();
+        for passage in &self.passages {
+            for segment in &passage.segments {
+                text.push(&segment.text, passage.language.as_deref());
+            }
+        }
+        text.0
+    }
+
+    /// The language of the chunk's first words.
+    pub fn first_language(&self) -> Option<&str> {
+        let spoken =
+            |passage: &&PassageResult| passage.segments.iter().any(|segment| !segment.text.trim().is_empty());
+        self.passages.iter().find(spoken)?.language.as_deref()
+    }
+}
+
+/// Joins pieces of text: a space between them, none in languages that are written without.
+#[derive(Default)]
+pub struct Joined(pub String);
+
+impl Joined {
+    pub fn push(&mut self, piece: &str, language: Option<&str>) {
+        let piece = piece.trim();
+        if piece.is_empty() {
+            return;
+        }
+        if !self.0.is_empty() && !written_without_spaces(language) {
+            self.0.push(' ');
+        }
+        self.0.push_str(piece);
+    }
+}
+
+/// Chinese, Cantonese, Japanese, Thai, Lao, Khmer, Burmese, Tibetan (Unicode Standard Annex 14, SA and ID classes).
+pub fn written_without_spaces(language: Option<&str>) -> bool {
+    matches!(language, Some("zh" | "yue" | "ja" | "th" | "lo" | "km" | "my" | "bo"))
+}
+
+/// A segment of the finished transcript. Times are milliseconds of the recording, written as seconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Segment {
+    pub id: u32,
+    /// Seconds.
+    pub start: f64,
+    pub end: f64,
+    pub text: String,
+    pub avg_logprob: f32,
+    pub no_speech_prob: f32,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub language: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GapReason {
+    /// The chunk failed; its failure is in the job's status.
+    Failed,
+    /// The bytes there could not be decoded.
+    Damaged,
+}
+
+/// A stretch of the recording without text because something failed there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gap {
+    /// Seconds.
+    pub start: f64,
+    pub end: f64,
+    pub reason: GapReason,
+}
+
+/// The finished transcript. A pure function of the recording, the engine and the options: it holds nothing of chunk
+/// sizes, workers, retries or the time of day.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Transcript {
+    pub version: u16,
+    pub text: String,
+    /// The language with most seconds of speech; `auto` where nothing was said.
+    pub language: String,
+    /// Seconds.
+    pub duration: f64,
+    pub segments: Vec<Segment>,
+    pub gaps: Vec<Gap>,
+    pub media: MediaInfo,
+    pub engine: String,
+    pub model: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn joined(pieces: &[(&str, Option<&str>)]) -> String {
+        let mut text = Joined::default();
+        for (piece, language) in pieces {
+            text.push(piece, *language);
+        }
+        text.0
+    }
+
+    #[test]
+    fn joins_as_the_language_wants() {
+        let pieces = |language| [(" Good morning.", language), ("And good night. ", language)];
+        assert_eq!(joined(&pieces(Some("en"))), "Good morning. And good night.");
+        assert_eq!(joined(&pieces(None)), "Good morning. And good night.");
+        assert_eq!(joined(&[("今日は", Some("ja")), (" 晴れです。", Some("ja"))]), "今日は晴れです。");
+        assert_eq!(joined(&[("你好", Some("zh")), ("世界", Some("yue"))]), "你好世界");
+        assert_eq!(joined(&[("안녕", Some("ko")), ("세상", Some("ko"))]), "안녕 세상");
+    }
+
+    #[test]
+    fn the_later_piece_decides_where_languages_meet() {
+        assert_eq!(joined(&[("今日は", Some("ja")), ("Hello.", Some("en"))]), "今日は Hello.");
+        assert_eq!(joined(&[("Hello.", Some("en")), ("今日は", Some("ja"))]), "Hello.今日は");
+    }
+
+    #[test]
+    fn nothing_adds_nothing() {
+        assert_eq!(joined(&[("", None), ("  \n", Some("en"))]), "");
+        assert_eq!(joined(&[("One.", Some("en")), ("\t ", Some("en")), ("Two.", None)]), "One. Two.");
+    }
+
+    #[test]
+    fn a_chunk_s_text_is_its_segments() {
+        let segment = |text: &str| PassageSegment {
+            start_ms: 0,
+            end_ms: 900,
+            text: text.to_owned(),
+            avg_logprob: -0.5,
+            no_speech_prob: 0.1,
+        };
+        let passage = |language: Option<&str>, texts: &[&str]| PassageResult {
+            start: 0,
+            end: 16_000,
+            language: language.map(str::to_owned),
+            segments: texts.iter().map(|text| segment(text)).collect(),
+        };
+        let mut result = ChunkResult {
+            frames: 48_000,
+            absolute_start: None,
+            passages: vec![
+                passage(Some("en"), &[" One.", " Two."]),
+                passage(None, &[]),
+                passage(Some("en"), &["Three."]),
+            ],
+            damaged: Vec::new(),
+            engine: "whisper".to_owned(),
+            model: "tiny".to_owned(),
+        };
+        assert_eq!(result.text(), "One. Two. Three.");
+        result.passages.clear();
+        assert_eq!(result.text(), "");
+    }
+}

@@ -1,0 +1,202 @@
+//! Sequences that once led astray, one test each.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use scriptorium_contracts::Timestamp;
+use scriptorium_contracts::event::Event;
+use scriptorium_contracts::failure::{Failure, FailureCode};
+use scriptorium_contracts::job::{ChunkState, Effect, Input, JobState, Layout, Limits, NewJob};
+use support::ledger::Ledger;
+use support::samples;
+
+const START: Timestamp = Timestamp(1_700_000_000_000);
+
+/// A job of `chunks` chunks, of which the first `uploaded` are there.
+fn job(chunks: u32, uploaded: u32) -> Ledger {
+    let layout = Layout::new(u64::from(chunks) * 10, 10).unwrap();
+    let mut ledger = Ledger::new(NewJob { layout, ..samples::new_job() }, START);
+    for chunk in 0..uploaded {
+        apply(&mut ledger, Input::Uploaded { chunk });
+    }
+    ledger
+}
+
+fn apply(ledger: &mut Ledger, input: Input) {
+    ledger.apply(input, START).unwrap();
+}
+
+fn probe(ledger: &mut Ledger) {
+    apply(ledger, Input::Probed { media: samples::media() });
+}
+
+fn complete(ledger: &mut Ledger, chunk: u32) {
+    let epoch = ledger.chunk(chunk).epoch;
+    apply(ledger, Input::Completed { chunk, epoch, result: Box::new(samples::result_of(chunk)) });
+}
+
+fn fail(ledger: &mut Ledger, chunk: u32, code: FailureCode) {
+    let epoch = ledger.chunk(chunk).epoch;
+    apply(ledger, Input::Failed { chunk, epoch, failure: Failure::new(code, "It failed.") });
+}
+
+fn assembled(ledger: &mut Ledger) {
+    let epoch = ledger.header().assembly_epoch;
+    let summary = samples::summary();
+    apply(ledger, Input::Assembled { epoch, text: "All.".to_owned(), summary });
+}
+
+/// The reports of tasks under way are refused while a job is failed; reopened, it waited for them for ever.
+#[test]
+fn chunks_under_way_when_a_job_fails_go_on_after_a_retry() {
+    let mut ledger = job(3, 3);
+    probe(&mut ledger);
+    fail(&mut ledger, 1, FailureCode::UnsupportedMedia);
+    assert_eq!(ledger.header().state, JobState::Failed);
+    complete(&mut ledger, 0);
+    complete(&mut ledger, 2);
+    assert!(ledger.results.is_empty(), "the job is over");
+    apply(&mut ledger, Input::Retry { chunk: 1 });
+    assert_eq!([0, 1, 2].map(|chunk| ledger.chunk(chunk).epoch), [2, 2, 2], "new tasks for all three");
+    for chunk in 0..3 {
+        complete(&mut ledger, chunk);
+    }
+    assert_eq!(ledger.header().state, JobState::Assembling);
+}
+
+/// A first chunk that failed for good before anything was recognised held up all the others.
+#[test]
+fn a_failed_first_chunk_does_not_hold_up_the_others() {
+    let mut ledger = job(3, 3);
+    assert_eq!(ledger.header().in_flight.len(), 1, "the first chunk goes alone");
+    fail(&mut ledger, 0, FailureCode::DamagedMedia);
+    assert_eq!(ledger.header().in_flight.len(), 2);
+    probe(&mut ledger);
+    complete(&mut ledger, 1);
+    complete(&mut ledger, 2);
+    assembled(&mut ledger);
+    assert_eq!(ledger.header().state, JobState::CompletedWithErrors);
+}
+
+/// A worker that died after it had written the init section never says what it found; the next one has no need to.
+#[test]
+fn a_lost_probe_report_does_not_hold_up_the_others() {
+    let mut ledger = job(2, 2);
+    apply(&mut ledger, Input::Started { chunk: 0, epoch: 1 });
+    apply(&mut ledger, Input::TaskLost { chunk: 0, epoch: 1 });
+    complete(&mut ledger, 0);
+    complete(&mut ledger, 1);
+    assert_eq!(ledger.header().state, JobState::Assembling);
+}
+
+/// An uploaded object that is gone made its neighbour ask for it as fast as the queue could carry, without end.
+#[test]
+fn asking_again_for_a_chunk_that_has_come_is_a_failure() {
+    for needed_first in [false, true] {
+        let mut ledger = job(2, if needed_first { 2 } else { 1 });
+        probe(&mut ledger);
+        apply(&mut ledger, Input::NeedsChunk { chunk: 0, epoch: 1, needed: 1 });
+        apply(&mut ledger, Input::Uploaded { chunk: 1 });
+        let mut asked = 0;
+        while ledger.chunk(0).state == ChunkState::Queued {
+            let epoch = ledger.chunk(0).epoch;
+            apply(&mut ledger, Input::NeedsChunk { chunk: 0, epoch, needed: 1 });
+            asked += 1;
+            assert!(asked < 100, "asks without end");
+        }
+        let record = ledger.chunk(0);
+        assert_eq!(record.state, ChunkState::Failed);
+        assert_eq!(record.error.unwrap().code, FailureCode::StorageUnavailable);
+        assert_eq!(asked, 1 + Limits::default().max_retries);
+    }
+}
+
+/// The last chunk failed less than a second after the one before it was complete: nobody heard of that one.
+#[test]
+fn the_last_progress_is_told() {
+    let mut ledger = job(3, 3);
+    probe(&mut ledger);
+    for chunk in 0..2 {
+        complete(&mut ledger, chunk);
+    }
+    fail(&mut ledger, 2, FailureCode::DamagedMedia);
+    let told = ledger.events.iter().rev().find_map(|record| {
+        let Event::ProgressUpdate { progress, completed_chunks, .. } = record.event else { return None };
+        Some((progress, completed_chunks))
+    });
+    assert_eq!(told, Some((83, 2)));
+}
+
+/// Between two ticks of a time-out the freed slots were filled with chunks whose time was over too.
+#[test]
+fn nothing_is_queued_once_the_time_is_over() {
+    let mut ledger = job(70, 70);
+    probe(&mut ledger);
+    let (tasks, late) = (ledger.published.len(), START.plus(Limits::default().processing_timeout_ms));
+    for _ in 0..2 {
+        ledger.apply(Input::Tick, late).unwrap();
+    }
+    assert_eq!(ledger.header().state, JobState::Failed);
+    assert_eq!(ledger.published.len(), tasks);
+    // A user may still have each of them tried again, and the time begins anew.
+    ledger.apply(Input::Retry { chunk: 69 }, late).unwrap();
+    assert_eq!(ledger.chunk(69).state, ChunkState::Queued);
+    assert!(!ledger.apply(Input::Tick, late.plus(1_000)).unwrap().changed);
+}
+
+/// A lost order to assemble left the job in `assembling` for ever.
+#[test]
+fn a_lost_assembly_is_ordered_again() {
+    let mut ledger = job(1, 1);
+    complete(&mut ledger, 0);
+    assert_eq!(ledger.header().assembly_epoch, 1);
+    let hour = Limits::default().processing_timeout_ms;
+    assert!(!ledger.apply(Input::Tick, START.plus(hour - 1)).unwrap().changed);
+    assert!(ledger.apply(Input::Tick, START.plus(hour)).unwrap().changed);
+    let last = ledger.effects.values().last().unwrap().effect.clone();
+    assert_eq!(last, Effect::PublishAssembly { job: samples::job(), epoch: 2 });
+    assembled(&mut ledger);
+    assert!(ledger.header().state.is_final());
+}
+
+/// Retry while the transcript is being put together: the old order is void, the chunk is in the new one.
+#[test]
+fn a_retry_overtakes_an_assembly() {
+    let mut ledger = job(2, 2);
+    probe(&mut ledger);
+    complete(&mut ledger, 0);
+    fail(&mut ledger, 1, FailureCode::DamagedMedia);
+    let old = ledger.header().assembly_epoch;
+    apply(&mut ledger, Input::Retry { chunk: 1 });
+    assert_eq!(ledger.header().state, JobState::Processing);
+    apply(
+        &mut ledger,
+        Input::Assembled { epoch: old, text: "Half.".to_owned(), summary: samples::summary() },
+    );
+    apply(
+        &mut ledger,
+        Input::AssemblyFailed { epoch: old, failure: Failure::new(FailureCode::Internal, "Late.") },
+    );
+    assert_eq!(ledger.header().state, JobState::Processing);
+    complete(&mut ledger, 1);
+    assembled(&mut ledger);
+    assert_eq!(ledger.header().failed.len(), 0);
+    assert!(ledger.header().state.is_final());
+}
+
+/// A try that is put off outlives what happens to its chunk: its task is old when it comes.
+#[test]
+fn a_delayed_try_is_void_after_another_one() {
+    let mut ledger = job(1, 1);
+    fail(&mut ledger, 0, FailureCode::EngineFailed);
+    let delayed = ledger.effects.values().last().unwrap().clone();
+    assert!(delayed.due > START);
+    // The house starts anew before the delay is over.
+    apply(&mut ledger, Input::TaskLost { chunk: 0, epoch: 2 });
+    assert_eq!(ledger.chunk(0).epoch, 3);
+    let result = Box::new(samples::result_of(0));
+    apply(&mut ledger, Input::Completed { chunk: 0, epoch: 2, result });
+    assert!(ledger.results.is_empty());
+    complete(&mut ledger, 0);
+    assert_eq!(ledger.header().state, JobState::Assembling);
+}

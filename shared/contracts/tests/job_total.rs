@@ -1,0 +1,256 @@
+//! `step` with inputs that no honest world would send, and with the largest job: total, and bounded in cost.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use proptest::prelude::*;
+use scriptorium_contracts::Timestamp;
+use scriptorium_contracts::failure::{Failure, FailureCode};
+use scriptorium_contracts::job::{
+    ChunkState, Effect, Input, JobState, Layout, Limits, MAX_CHUNKS, MAX_FILE_SIZE, MEGABYTE, NewJob,
+    StepError,
+};
+use support::ledger::Ledger;
+use support::samples;
+
+const START: Timestamp = Timestamp(1_700_000_000_000);
+
+/// An input whose token is still to be chosen: mostly the right one, so that it is taken.
+#[derive(Clone, Debug)]
+struct Raw {
+    kind: u8,
+    chunk: u32,
+    other: u32,
+    wrong_epoch: Option<u32>,
+    code: FailureCode,
+    text: String,
+    pause: u64,
+}
+
+fn raw() -> impl Strategy<Value = Raw> {
+    let index = || prop_oneof![12 => 0u32..8, 1 => any::<u32>()];
+    let code = prop::sample::select(vec![
+        FailureCode::NotAudio,
+        FailureCode::UnsupportedMedia,
+        FailureCode::DamagedMedia,
+        FailureCode::StorageUnavailable,
+        FailureCode::EngineFailed,
+        FailureCode::WorkerLost,
+        FailureCode::TimedOut,
+        FailureCode::AssemblyFailed,
+        FailureCode::Internal,
+    ]);
+    let wrong_epoch = prop::option::weighted(0.2, prop_oneof![0u32..6, any::<u32>()]);
+    let pause = prop_oneof![20 => 0u64..2_000, 1 => Just(20_000), 1 => Just(u64::MAX / 4)];
+    (0u8..64, index(), index(), wrong_epoch, code, any::<String>(), pause).prop_map(
+        |(kind, chunk, other, wrong_epoch, code, text, pause)| Raw {
+            kind,
+            chunk,
+            other,
+            wrong_epoch,
+            code,
+            text,
+            pause,
+        },
+    )
+}
+
+fn input(raw: Raw, ledger: &Ledger) -> Input {
+    let Raw { kind, chunk, other, wrong_epoch, code, text, .. } = raw;
+    let header = ledger.header();
+    let current = if chunk < header.total_chunks() { ledger.chunk(chunk).epoch } else { 1 };
+    let epoch = wrong_epoch.unwrap_or(current);
+    let failure = Failure::new(code, text.clone());
+    let assembly = wrong_epoch.unwrap_or(header.assembly_epoch);
+    match kind {
+        0..16 => Input::Uploaded { chunk },
+        16..24 => Input::Started { chunk, epoch },
+        24..28 => Input::Probed { media: samples::media() },
+        28..36 => Input::NeedsChunk { chunk, epoch, needed: other },
+        36..44 => {
+            let mut result = samples::result_of(chunk);
+            result.passages.push(samples::passage(None, &[&text]));
+            Input::Completed { chunk, epoch, result: Box::new(result) }
+        }
+        44..50 => Input::Failed { chunk, epoch, failure },
+        50..53 => Input::TaskLost { chunk, epoch },
+        53..57 => Input::Retry { chunk },
+        57 => Input::Cancel { reason: text },
+        58..60 => Input::Assembled { epoch: assembly, text, summary: samples::summary() },
+        60 => Input::AssemblyFailed { epoch: assembly, failure },
+        _ => Input::Tick,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever comes, in whatever state: no panic, and every promise of a step is kept (`support::invariants`).
+    #[test]
+    fn any_input_is_taken_or_left(chunks in 1u64..8, slots in any::<u32>(), raws in prop::collection::vec(raw(), 1..250)) {
+        let limits = Limits {
+            max_parallel_chunks: slots % 5,
+            processing_timeout_ms: 15_000,
+            upload_expiry_ms: 19_000,
+            retention_ms: 15_000,
+            ..Limits::default()
+        };
+        let new = NewJob { layout: Layout::new(chunks * 10, 10).unwrap(), limits, ..samples::new_job() };
+        let (mut ledger, mut now) = (Ledger::new(new, START), START);
+        for raw in raws {
+            now = now.plus(raw.pause);
+            let input = input(raw, &ledger);
+            let exists = input.chunk().is_none_or(|chunk| u64::from(chunk) < chunks);
+            match ledger.apply(input.clone(), now) {
+                Ok(_) => prop_assert!(exists),
+                Err(problem) => {
+                    prop_assert!(!exists);
+                    prop_assert_eq!(problem, StepError::NoSuchChunk(input.chunk().unwrap()));
+                }
+            }
+            // Repeated at once, it has nothing more to do; but a time-out and a wait go on.
+            if !matches!(input, Input::Tick | Input::NeedsChunk { .. }) && exists {
+                prop_assert!(!ledger.apply(input.clone(), now).unwrap().changed, "{:?} twice", input);
+            }
+        }
+        ledger.check_log();
+    }
+}
+
+fn largest(max_parallel_chunks: u32) -> Ledger {
+    let layout = Layout::new(MAX_FILE_SIZE, MEGABYTE).unwrap();
+    let limits = Limits { max_parallel_chunks, ..Limits::default() };
+    let mut ledger = Ledger::new(NewJob { layout, limits, ..samples::new_job() }, START);
+    ledger.thorough = false;
+    ledger
+}
+
+/// Bytes of the largest header as JSON: five sets of 1 280 bytes in hexadecimal, and small things. (Names, prompt,
+/// metadata and the gaps of a summary come on top; the gateway and the coordinator bound them.)
+const LARGEST_HEADER: usize = 5 * 2 * 1_280 + 2_048;
+
+/// One event of a chunk costs the same in the largest job as in the smallest one.
+#[test]
+fn the_largest_job_costs_little_an_event() {
+    let mut ledger = largest(3);
+    let mut now = START;
+    let mut apply = |ledger: &mut Ledger, input: Input| {
+        now = now.plus(1);
+        ledger.apply(input, now).unwrap();
+        assert!(ledger.most_changed <= 5, "{} records in a step", ledger.most_changed);
+        assert!(ledger.header_bytes() <= LARGEST_HEADER, "{} bytes", ledger.header_bytes());
+    };
+    apply(&mut ledger, Input::Probed { media: samples::media() });
+    // Even chunks first, so that the sets have holes.
+    for chunk in (0..MAX_CHUNKS).step_by(2).chain((1..MAX_CHUNKS).step_by(2)) {
+        apply(&mut ledger, Input::Uploaded { chunk });
+    }
+    while let Some(chunk) = ledger.header().in_flight.first() {
+        let epoch = ledger.chunk(chunk).epoch;
+        apply(&mut ledger, Input::Started { chunk, epoch });
+        let result = Box::new(samples::result_of(chunk));
+        let failure = Failure::new(FailureCode::DamagedMedia, "Noise.");
+        apply(
+            &mut ledger,
+            if chunk % 5 == 3 {
+                Input::Failed { chunk, epoch, failure }
+            } else {
+                Input::Completed { chunk, epoch, result }
+            },
+        );
+    }
+    assert_eq!(ledger.header().state, JobState::Assembling);
+    ledger.check_log();
+    support::invariants::check_records(&ledger.header(), &ledger.chunks());
+}
+
+/// All chunks but one wait for that one: its record stays small, and its upload wakes them all with one header.
+#[test]
+fn ten_thousand_waiters_fit_one_record() {
+    let mut ledger = largest(64);
+    let needed = MAX_CHUNKS - 1;
+    ledger.apply(Input::Probed { media: samples::media() }, START).unwrap();
+    for chunk in 0..needed {
+        ledger.apply(Input::Uploaded { chunk }, START).unwrap();
+        let epoch = ledger.chunk(chunk).epoch;
+        ledger.apply(Input::NeedsChunk { chunk, epoch, needed }, START).unwrap();
+    }
+    assert_eq!(ledger.chunk(needed).waiters.len(), needed);
+    assert!(serde_json::to_string(&ledger.chunk(needed)).unwrap().len() <= 2 * 1_280 + 512);
+    assert!(ledger.header().ready.is_empty() && ledger.header().in_flight.is_empty());
+    ledger.apply(Input::Uploaded { chunk: needed }, START).unwrap();
+    assert_eq!(ledger.header().in_flight.len(), 64);
+    assert_eq!(ledger.header().ready.len(), MAX_CHUNKS - 64);
+    support::invariants::check_records(&ledger.header(), &ledger.chunks());
+}
+
+/// A time-out of the largest job takes many ticks, queues nothing on the way, and comes to its end.
+#[test]
+fn a_time_out_reaches_every_chunk() {
+    for finished in [0, 2] {
+        let mut ledger = largest(64);
+        ledger.apply(Input::Probed { media: samples::media() }, START).unwrap();
+        for chunk in 0..MAX_CHUNKS {
+            ledger.apply(Input::Uploaded { chunk }, START).unwrap();
+        }
+        for chunk in 0..finished {
+            let result = Box::new(samples::result_of(chunk));
+            ledger.apply(Input::Completed { chunk, epoch: 1, result }, START).unwrap();
+        }
+        let tasks = ledger.published.len();
+        let late = START.plus(Limits::default().processing_timeout_ms);
+        assert!(!ledger.apply(Input::Tick, Timestamp(late.0 - 1)).unwrap().changed);
+        let mut ticks = 0;
+        while ledger.apply(Input::Tick, late).unwrap().changed {
+            ticks += 1;
+        }
+        assert_eq!(ticks, (MAX_CHUNKS - finished).div_ceil(64));
+        assert_eq!(ledger.published.len(), tasks, "queued after the end of the time");
+        let wanted = if finished == 0 { JobState::Failed } else { JobState::Assembling };
+        assert_eq!(ledger.header().state, wanted);
+        support::invariants::check_records(&ledger.header(), &ledger.chunks());
+    }
+}
+
+/// Uploads that stop half-way expire, however many chunks are done, and late ones change nothing any more.
+#[test]
+fn an_upload_left_alone_expires() {
+    let mut ledger = Ledger::new(samples::new_job(), START);
+    let expiry = Limits::default().upload_expiry_ms;
+    ledger.apply(Input::Uploaded { chunk: 0 }, START.plus(5)).unwrap();
+    assert!(!ledger.apply(Input::Tick, START.plus(expiry)).unwrap().changed);
+    assert!(ledger.apply(Input::Tick, START.plus(expiry + 5)).unwrap().changed);
+    assert_eq!(ledger.header().state, JobState::Expired);
+    assert_eq!(ledger.deletions, 1);
+    for input in [
+        Input::Uploaded { chunk: 1 },
+        Input::Completed { chunk: 0, epoch: 1, result: Box::new(samples::result_of(0)) },
+        Input::Retry { chunk: 0 },
+        Input::Cancel { reason: "late".to_owned() },
+        Input::Tick,
+    ] {
+        assert!(!ledger.apply(input, START.plus(10 * expiry)).unwrap().changed);
+    }
+    let mut untouched = Ledger::new(samples::new_job(), START);
+    untouched.apply(Input::Tick, START.plus(expiry)).unwrap();
+    assert_eq!(untouched.header().state, JobState::Expired);
+}
+
+/// A job with failed chunks keeps its objects for a retry, but not for ever.
+#[test]
+fn kept_objects_are_deleted_at_last() {
+    let mut ledger = Ledger::new(samples::new_job(), START);
+    ledger.apply(Input::Uploaded { chunk: 0 }, START).unwrap();
+    let failure = Failure::new(FailureCode::NotAudio, "A picture.");
+    ledger.apply(Input::Failed { chunk: 0, epoch: 1, failure }, START).unwrap();
+    assert_eq!((ledger.header().state, ledger.deletions), (JobState::Failed, 0));
+    let end = START.plus(Limits::default().retention_ms);
+    assert!(!ledger.apply(Input::Tick, Timestamp(end.0 - 1)).unwrap().changed);
+    assert!(ledger.apply(Input::Tick, end).unwrap().changed);
+    assert_eq!(ledger.deletions, 1);
+    assert!(!ledger.apply(Input::Tick, end).unwrap().changed);
+    assert!(!ledger.apply(Input::Retry { chunk: 0 }, end).unwrap().changed, "the objects are gone");
+    assert_eq!(ledger.chunk(0).state, ChunkState::Failed);
+    let last = ledger.effects.values().last().unwrap();
+    assert_eq!(last.effect, Effect::DeleteTemporaryObjects { job: samples::job() });
+}

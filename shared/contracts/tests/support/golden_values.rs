@@ -1,0 +1,275 @@
+//! One value of everything that is written to a store or a queue, with the name of its golden file.
+
+use super::samples::{job, media, new_job, options, passage, result_of, summary};
+use scriptorium_contracts::Timestamp;
+use scriptorium_contracts::event::Event;
+use scriptorium_contracts::failure::{Failure, FailureCode};
+use scriptorium_contracts::job::{ChunkRecord, ChunkState, Effect, JobHeader, JobState, LlmMode, create};
+use scriptorium_contracts::message::{ChunkTask, CoordinatorMessage, Report, WorkerReport};
+use scriptorium_contracts::transcript::{ChunkResult, DamagedFrames, Gap, GapReason, Segment, Transcript};
+
+pub const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+pub fn failure() -> Failure {
+    Failure::new(FailureCode::DamagedMedia, "The bytes from 5242880 on can't be decoded.")
+}
+
+pub fn task() -> ChunkTask {
+    ChunkTask {
+        version: 1,
+        job: job(),
+        chunk: 3,
+        epoch: 2,
+        total_size: 524_288_000,
+        chunk_size: 5_242_880,
+        options: options(),
+    }
+}
+
+/// With every field that may be absent, and text that JSON has to escape.
+pub fn full_result() -> ChunkResult {
+    let mut result = result_of(3);
+    result.passages.push(passage(Some("ja"), &["\"こんにちは\"\n", "世界"]));
+    result.passages.push(passage(None, &[]));
+    result.damaged.push(DamagedFrames { start: -12, end: 4_096 });
+    result
+}
+
+pub fn report(report: Report) -> WorkerReport {
+    WorkerReport { version: 1, job: job(), chunk: 3, epoch: 2, report }
+}
+
+pub fn reports() -> Vec<Report> {
+    vec![
+        Report::Started {},
+        Report::Probed { media: media() },
+        Report::NeedsChunk { needed: 4 },
+        Report::Completed { result: Box::new(full_result()) },
+        Report::Failed { failure: failure() },
+    ]
+}
+
+/// A new kind does not compile until it has a name here, and has no file until it has a value above.
+pub const fn report_name(report: &Report) -> &'static str {
+    match report {
+        Report::Started {} => "report_started",
+        Report::Probed { .. } => "report_probed",
+        Report::NeedsChunk { .. } => "report_needs_chunk",
+        Report::Completed { .. } => "report_completed",
+        Report::Failed { .. } => "report_failed",
+    }
+}
+
+pub fn messages() -> Vec<CoordinatorMessage> {
+    vec![
+        CoordinatorMessage::Report(report(Report::Completed { result: Box::new(full_result()) })),
+        CoordinatorMessage::Assemble { version: 1, job: job(), epoch: 2 },
+    ]
+}
+
+pub const fn message_name(message: &CoordinatorMessage) -> &'static str {
+    match message {
+        CoordinatorMessage::Report(_) => "message_report",
+        CoordinatorMessage::Assemble { .. } => "message_assemble",
+    }
+}
+
+pub fn events() -> Vec<Event> {
+    let final_transcript = "All of it.".to_owned();
+    vec![
+        Event::Initialized { parent_job_id: job(), total_chunks: 100 },
+        Event::MediaInfo { media: media() },
+        Event::ProgressUpdate { progress: 41, uploaded_chunks: 60, completed_chunks: 22 },
+        Event::ChunkComplete {
+            chunk_index: 7,
+            text: "\"Yes\", she said.".to_owned(),
+            language: Some("en".to_owned()),
+        },
+        Event::TextGrew { chunks: 8 },
+        Event::ChunkFailed { chunk_index: 9, error: failure(), attempts: 1, will_retry: false },
+        Event::FinalResult { final_transcript, status: JobState::CompletedWithErrors },
+        Event::JobFailed { error: failure() },
+        Event::Cancelled { reason: "The wrong file.".to_owned() },
+        Event::Expired {},
+        Event::Reopened {},
+    ]
+}
+
+pub const fn event_name(event: &Event) -> &'static str {
+    match event {
+        Event::Initialized { .. } => "event_initialized",
+        Event::MediaInfo { .. } => "event_media_info",
+        Event::ProgressUpdate { .. } => "event_progress_update",
+        Event::ChunkComplete { .. } => "event_chunk_complete",
+        Event::TextGrew { .. } => "event_text_grew",
+        Event::ChunkFailed { .. } => "event_chunk_failed",
+        Event::FinalResult { .. } => "event_final_result",
+        Event::JobFailed { .. } => "event_job_failed",
+        Event::Cancelled { .. } => "event_cancelled",
+        Event::Expired {} => "event_expired",
+        Event::Reopened {} => "event_reopened",
+    }
+}
+
+pub fn effects() -> Vec<Effect> {
+    vec![
+        Effect::PublishTask { task: task() },
+        Effect::PublishAssembly { job: job(), epoch: 2 },
+        Effect::DeleteTemporaryObjects { job: job() },
+    ]
+}
+
+pub const fn effect_name(effect: &Effect) -> &'static str {
+    match effect {
+        Effect::PublishTask { .. } => "effect_publish_task",
+        Effect::PublishAssembly { .. } => "effect_publish_assembly",
+        Effect::DeleteTemporaryObjects { .. } => "effect_delete_temporary_objects",
+    }
+}
+
+pub fn all_failure_codes() -> Vec<FailureCode> {
+    use FailureCode::{
+        AssemblyFailed, DamagedMedia, EngineFailed, Internal, NotAudio, StorageUnavailable, TimedOut,
+        UnsupportedMedia, WorkerLost,
+    };
+    vec![
+        NotAudio,
+        UnsupportedMedia,
+        DamagedMedia,
+        StorageUnavailable,
+        EngineFailed,
+        WorkerLost,
+        TimedOut,
+        AssemblyFailed,
+        Internal,
+    ]
+}
+
+pub fn all_job_states() -> Vec<JobState> {
+    use JobState::{
+        Assembling, Cancelled, Completed, CompletedWithErrors, Created, Expired, Failed, Processing,
+        Uploading,
+    };
+    vec![
+        Created,
+        Uploading,
+        Processing,
+        Assembling,
+        Completed,
+        CompletedWithErrors,
+        Failed,
+        Cancelled,
+        Expired,
+    ]
+}
+
+pub fn all_chunk_states() -> Vec<ChunkState> {
+    use ChunkState::{Completed, Failed, Pending, Processing, Queued, Uploaded};
+    vec![Pending, Uploaded, Queued, Processing, Completed, Failed]
+}
+
+pub fn all_gap_reasons() -> Vec<GapReason> {
+    vec![GapReason::Failed, GapReason::Damaged]
+}
+
+pub fn all_llm_modes() -> Vec<LlmMode> {
+    vec![LlmMode::PerChunk, LlmMode::PostProcess]
+}
+
+pub fn headers() -> Vec<(&'static str, JobHeader)> {
+    let mut plain = new_job();
+    plain.options = Default::default();
+    plain.metadata.clear();
+    plain.webhook_url = None;
+    let created = create(plain, NOW).header;
+    let mut processing = create(new_job(), NOW).header;
+    processing.revision = 19;
+    processing.state = JobState::Processing;
+    processing.updated_at = NOW.plus(9_000);
+    processing.last_upload_at = Some(NOW.plus(8_000));
+    processing.media = Some(media());
+    processing.uploaded = (0..5).collect();
+    processing.ready = [2].into_iter().collect();
+    processing.in_flight = [3, 4].into_iter().collect();
+    processing.completed = [0].into_iter().collect();
+    processing.failed = [1].into_iter().collect();
+    processing.text_chunks = 1;
+    processing.progress = 60;
+    processing.progress_at = NOW.plus(8_500);
+    processing.last_event = 14;
+    processing.last_effect = 6;
+    let mut finished = processing.clone();
+    finished.state = JobState::CompletedWithErrors;
+    finished.finished_at = Some(NOW.plus(20_000));
+    finished.ready = Default::default();
+    finished.in_flight = Default::default();
+    finished.completed = [0, 2, 3, 4].into_iter().collect();
+    finished.assembly_epoch = 1;
+    finished.summary = Some(summary());
+    let mut failed = processing.clone();
+    failed.state = JobState::Failed;
+    failed.finished_at = Some(NOW.plus(10_000));
+    failed.failure = Some(failure());
+    failed.objects_released = true;
+    vec![
+        ("job_header_created", created),
+        ("job_header_processing", processing),
+        ("job_header_completed_with_errors", finished),
+        ("job_header_failed", failed),
+    ]
+}
+
+pub fn chunk_records() -> Vec<(&'static str, ChunkRecord)> {
+    let pending = ChunkRecord::pending(4);
+    let mut awaited = pending.clone();
+    awaited.waiters = [2, 3, 5].into_iter().collect();
+    let mut waiting = ChunkRecord::pending(3);
+    waiting.state = ChunkState::Uploaded;
+    waiting.epoch = 1;
+    waiting.waiting_for = Some(4);
+    waiting.uploaded_at = Some(NOW);
+    let mut processing = waiting.clone();
+    processing.state = ChunkState::Processing;
+    processing.epoch = 2;
+    processing.waiting_for = None;
+    processing.waited_for = Some(4);
+    processing.started_at = Some(NOW.plus(40));
+    let mut failed = processing.clone();
+    failed.state = ChunkState::Failed;
+    failed.attempts = 4;
+    failed.error = Some(failure());
+    failed.ended_at = Some(NOW.plus(900));
+    vec![
+        ("chunk_record_pending", pending),
+        ("chunk_record_awaited", awaited),
+        ("chunk_record_waiting", waiting),
+        ("chunk_record_processing", processing),
+        ("chunk_record_failed", failed),
+    ]
+}
+
+pub fn transcript() -> Transcript {
+    let segment = |id: u32, text: &str, language: Option<&str>| Segment {
+        id,
+        start: 0.12 + f64::from(id),
+        end: 2.48 + f64::from(id),
+        text: text.to_owned(),
+        avg_logprob: -0.271,
+        no_speech_prob: 0.015,
+        language: language.map(str::to_owned),
+    };
+    Transcript {
+        version: 1,
+        text: "Good morning. おはよう".to_owned(),
+        language: "en".to_owned(),
+        duration: 31.245270191439438,
+        segments: vec![segment(0, "Good morning.", None), segment(1, "おはよう", Some("ja"))],
+        gaps: vec![
+            Gap { start: 10.0, end: 12.5, reason: GapReason::Damaged },
+            Gap { start: 20.0, end: 25.0, reason: GapReason::Failed },
+        ],
+        media: media(),
+        engine: "whisper".to_owned(),
+        model: "tiny.en".to_owned(),
+    }
+}

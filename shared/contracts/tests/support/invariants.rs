@@ -1,0 +1,154 @@
+//! What must hold of every step, and of the records after it.
+
+use scriptorium_contracts::Timestamp;
+use scriptorium_contracts::event::Event;
+use scriptorium_contracts::job::{
+    ChunkRecord, ChunkSet, ChunkState, Effect, Input, JobHeader, JobState, Step,
+};
+use std::collections::BTreeMap;
+
+/// The chunks of a job that may be with workers.
+pub fn slots(header: &JobHeader) -> u32 {
+    header.limits.max_parallel_chunks.clamp(1, 64)
+}
+
+/// The most records that `input` may change, whatever the size of the job: its own, one other, the slots that it fills;
+/// a reopening empties the slots first, a time-out works through the late chunks in batches.
+fn record_bound(input: &Input, slots: usize) -> usize {
+    match input {
+        Input::Uploaded { .. } | Input::Probed { .. } | Input::NeedsChunk { .. } => 2 + slots,
+        // The end of the first chunk lets the others go.
+        Input::Completed { chunk: 0, .. }
+        | Input::Failed { chunk: 0, .. }
+        | Input::TaskLost { chunk: 0, .. } => 1 + slots,
+        Input::Completed { .. } | Input::Failed { .. } | Input::TaskLost { .. } => 1 + 1,
+        Input::Started { .. } => 1,
+        Input::Retry { .. } => 2 + 2 * slots,
+        Input::Cancel { .. } | Input::Assembled { .. } | Input::AssemblyFailed { .. } => 0,
+        Input::Tick => 64,
+    }
+}
+
+pub fn check_step(
+    before: &JobHeader,
+    loaded: &BTreeMap<u32, ChunkRecord>,
+    input: &Input,
+    step: &Step,
+    now: Timestamp,
+) {
+    let after = &step.header;
+    assert_eq!(after.revision, before.revision + 1);
+    assert_eq!(after.updated_at, now);
+    assert_eq!(after.last_event, before.last_event + step.events.len() as u64);
+    for (number, event) in (before.last_event + 1..).zip(&step.events) {
+        assert_eq!((event.id, event.at), (number, now));
+    }
+    assert_eq!(after.last_effect, before.last_effect + step.effects.len() as u64);
+    for (number, pending) in (before.last_effect + 1..).zip(&step.effects) {
+        assert_eq!(pending.number, number);
+        assert!(pending.due >= now);
+        let deletes = matches!(pending.effect, Effect::DeleteTemporaryObjects { .. });
+        assert_eq!(deletes, after.state.is_final(), "{:?} in state {:?}", pending.effect, after.state);
+    }
+    let bound = record_bound(input, slots(before) as usize);
+    assert!(step.chunks.len() <= bound, "{input:?} changed {} records", step.chunks.len());
+    assert!(step.chunks.iter().all(|record| loaded.get(&record.index).is_some_and(|old| old != record)));
+    check_result(input, step);
+    check_events(before, step);
+    assert_eq!(after.finished_at.is_some(), after.state.is_final());
+    assert!(after.objects_released >= before.objects_released);
+    assert!(after.assembly_epoch >= before.assembly_epoch);
+    if before.state.is_final() && !after.state.is_final() {
+        assert!(matches!(input, Input::Retry { .. }), "{input:?} reopened a job");
+    }
+}
+
+/// A result is accepted from the task that owns the chunk, and told in the same step.
+fn check_result(input: &Input, step: &Step) {
+    let told: Vec<u32> = step.events.iter().filter_map(|record| complete_chunk(&record.event)).collect();
+    let kept: Vec<u32> = step.results.iter().map(|(chunk, _)| *chunk).collect();
+    assert_eq!(told, kept);
+    for (chunk, result) in &step.results {
+        let Input::Completed { chunk: from, epoch, result: sent } = input else {
+            panic!("a result out of {input:?}");
+        };
+        assert_eq!((chunk, result), (from, &**sent));
+        let record = step.chunks.iter().find(|record| record.index == *chunk).unwrap();
+        assert_eq!((record.state, record.epoch), (ChunkState::Completed, *epoch));
+    }
+}
+
+fn complete_chunk(event: &Event) -> Option<u32> {
+    if let Event::ChunkComplete { chunk_index, .. } = event { Some(*chunk_index) } else { None }
+}
+
+fn check_events(before: &JobHeader, step: &Step) {
+    let after = &step.header;
+    let formula = 100 * (after.uploaded.len() + after.completed.len()) / (2 * after.total_chunks());
+    assert!(after.progress >= before.progress && u32::from(after.progress) <= formula);
+    let mut grew = before.text_chunks;
+    for record in &step.events {
+        if let Event::ProgressUpdate { progress, uploaded_chunks, completed_chunks } = record.event {
+            assert_eq!(u32::from(progress), formula);
+            assert_eq!((uploaded_chunks, completed_chunks), (after.uploaded.len(), after.completed.len()));
+        }
+        if let Event::TextGrew { chunks } = record.event {
+            assert!(chunks > grew);
+            grew = chunks;
+        }
+    }
+    assert_eq!(after.text_chunks, grew, "text that is not told");
+    let updates = step.events.iter().filter(|record| matches!(record.event, Event::ProgressUpdate { .. }));
+    assert!(updates.count() <= 1);
+}
+
+/// The header's sets say what the chunk records say, and nobody waits in vain.
+pub fn check_records(header: &JobHeader, chunks: &[ChunkRecord]) {
+    let set = |wanted: fn(ChunkState) -> bool| -> ChunkSet {
+        chunks.iter().filter(|record| wanted(record.state)).map(|record| record.index).collect()
+    };
+    assert_eq!(header.uploaded, set(|state| state != ChunkState::Pending), "uploaded");
+    assert_eq!(header.completed, set(|state| state == ChunkState::Completed), "completed");
+    assert_eq!(header.failed, set(|state| state == ChunkState::Failed), "failed");
+    assert_eq!(header.in_flight, set(|state| matches!(state, ChunkState::Queued | ChunkState::Processing)));
+    assert_eq!(header.text_chunks, header.completed.leading());
+    assert!(header.in_flight.len() <= slots(header), "too many in flight");
+    let all_uploaded = header.uploaded.len() == header.total_chunks();
+    match header.state {
+        JobState::Created => assert!(header.uploaded.is_empty()),
+        JobState::Uploading => assert!(!header.uploaded.is_empty() && !all_uploaded),
+        JobState::Processing => assert!(all_uploaded && header.ended_chunks() < header.total_chunks()),
+        JobState::Assembling | JobState::Completed | JobState::CompletedWithErrors => {
+            assert!(!header.completed.is_empty());
+            assert_eq!(header.ended_chunks(), header.total_chunks());
+        }
+        JobState::Failed => assert!(header.failure.is_some()),
+        JobState::Cancelled | JobState::Expired => assert!(header.objects_released),
+    }
+    for record in chunks {
+        check_record(header, record, chunks);
+    }
+}
+
+fn check_record(header: &JobHeader, record: &ChunkRecord, chunks: &[ChunkRecord]) {
+    let ready = header.ready.contains(record.index);
+    match record.state {
+        ChunkState::Pending => assert!(!ready && record.uploaded_at.is_none() && record.epoch == 0),
+        ChunkState::Uploaded if ready => {}
+        ChunkState::Uploaded => {
+            let needed = record.waiting_for.expect("a chunk that is neither ready nor waiting");
+            assert_eq!(chunks[needed as usize].state, ChunkState::Pending, "waits for what is there");
+            assert!(chunks[needed as usize].waiters.contains(record.index), "nobody will wake {record:?}");
+        }
+        ChunkState::Queued | ChunkState::Processing => {
+            assert!(!ready && record.waiting_for.is_none() && record.ended_at.is_none());
+        }
+        ChunkState::Completed | ChunkState::Failed => {
+            assert!(!ready && record.ended_at.is_some());
+            assert_eq!(record.error.is_some(), record.state == ChunkState::Failed);
+        }
+    }
+    if record.state != ChunkState::Pending {
+        assert!(record.waiters.is_empty(), "waiters of an uploaded chunk");
+    }
+}

@@ -1,0 +1,287 @@
+//! Everybody around the job: the client that uploads, the scheduler that performs effects, the workers, the coordinator
+//! that assembles, the sweep, and crashes. A list of numbers decides who acts next; after it, all do their duty.
+
+use super::ledger::Ledger;
+use super::samples;
+use super::script::{End, MAX_RETRIES, Script};
+use scriptorium_contracts::Timestamp;
+use scriptorium_contracts::event::Event;
+use scriptorium_contracts::failure::{Failure, FailureCode};
+use scriptorium_contracts::job::TranscriptSummary;
+use scriptorium_contracts::job::{ChunkState, Effect, Input, JobState, Layout, Limits, NewJob};
+use scriptorium_contracts::message::ChunkTask;
+use scriptorium_contracts::transcript::{Gap, GapReason};
+use std::collections::BTreeSet;
+
+pub struct World {
+    pub script: Script,
+    pub ledger: Ledger,
+    pub now: Timestamp,
+    /// Chunks whose object is in the object store.
+    objects: BTreeSet<u32>,
+    /// Notices and reports on their way.
+    pub soup: Vec<Input>,
+    /// All that has ever been delivered: some of it comes again, much later.
+    archive: Vec<Input>,
+    tasks: Vec<ChunkTask>,
+    assemblies: Vec<u32>,
+    init_stored: bool,
+    /// By chunk: failures taken from a worker, tasks lost, tries that the user asked for.
+    hiccups: Vec<u32>,
+    losses: Vec<u32>,
+    user_retries: Vec<u32>,
+}
+
+pub fn new_job(script: &Script) -> NewJob {
+    let limits = Limits {
+        max_parallel_chunks: script.max_parallel_chunks,
+        max_retries: MAX_RETRIES,
+        // Time plays no part here.
+        processing_timeout_ms: u64::MAX,
+        upload_expiry_ms: u64::MAX,
+        retention_ms: u64::MAX,
+        ..Limits::default()
+    };
+    let layout = Layout::new(u64::from(script.total()) * 10 - 3, 10).unwrap();
+    NewJob { layout, limits, ..samples::new_job() }
+}
+
+impl World {
+    pub fn new(script: Script) -> Self {
+        let now = Timestamp(1_700_000_000_000);
+        let zeros = vec![0; script.chunks.len()];
+        Self {
+            ledger: Ledger::new(new_job(&script), now),
+            script,
+            now,
+            objects: BTreeSet::new(),
+            soup: Vec::new(),
+            archive: Vec::new(),
+            tasks: Vec::new(),
+            assemblies: Vec::new(),
+            init_stored: false,
+            hiccups: zeros.clone(),
+            losses: zeros.clone(),
+            user_retries: zeros,
+        }
+    }
+
+    /// One act, chosen by `choice`; acts that are impossible now are passed over.
+    pub fn act(&mut self, choice: u32) {
+        self.now = self.now.plus(u64::from(choice % 7) * 60);
+        let pick = (choice / 64) as usize;
+        match choice % 20 {
+            0..=2 => self.put(pick),
+            3..=6 => self.deliver(pick, false),
+            7 => self.deliver(pick, true),
+            8 => self.deliver_again(pick),
+            9..=11 => self.perform(pick, false),
+            12 => self.perform(pick, true),
+            13..=16 => self.run_task(pick),
+            17 => self.lose_task(pick),
+            18 => self.run_assembly(pick),
+            _ if pick.is_multiple_of(8) => self.crash(),
+            _ => drop(self.advance(Input::Tick)),
+        }
+    }
+
+    /// All do their duty, and nothing goes wrong any more. Panics if that does not come to an end.
+    pub fn settle(&mut self) {
+        for _ in 0..20_000 {
+            if self.objects.len() < self.script.chunks.len() {
+                self.put(0);
+            } else if !self.soup.is_empty() {
+                self.deliver(0, false);
+            } else if !self.tasks.is_empty() {
+                self.run_task(0);
+            } else if !self.assemblies.is_empty() {
+                self.run_assembly(0);
+            } else if let Some(due) = self.ledger.effects.values().map(|pending| pending.due).min() {
+                self.now = self.now.max(due);
+                let at = self.ledger.effects.values().position(|pending| pending.due <= self.now).unwrap();
+                self.perform(at, false);
+            } else if !self.sweep() {
+                return;
+            }
+        }
+        panic!("the job does not settle: {:?}", self.ledger.header());
+    }
+
+    pub fn advance(&mut self, input: Input) -> bool {
+        let failed = if let Input::Failed { chunk, .. } = &input { Some(*chunk) } else { None };
+        let applied = self.ledger.apply(input, self.now).unwrap();
+        if let Some(chunk) = failed
+            && applied.events.iter().any(|event| matches!(event, Event::ChunkFailed { .. }))
+        {
+            self.hiccups[chunk as usize] += 1;
+        }
+        applied.changed
+    }
+
+    /// The user asks for another try of every failed chunk, in the order given by `choice`.
+    pub fn retry_failed(&mut self, choice: u32) {
+        let mut failed: Vec<u32> = self.ledger.header().failed.iter().collect();
+        if !failed.is_empty() {
+            let middle = choice as usize % failed.len();
+            failed.rotate_left(middle);
+        }
+        for chunk in failed {
+            self.user_retries[chunk as usize] += 1;
+            self.hiccups[chunk as usize] = 0;
+            self.losses[chunk as usize] = 0;
+            self.advance(Input::Retry { chunk });
+            assert!(!self.advance(Input::Retry { chunk }), "asking twice changes something");
+        }
+    }
+
+    fn put(&mut self, pick: usize) {
+        let missing: Vec<u32> =
+            (0..self.script.total()).filter(|chunk| !self.objects.contains(chunk)).collect();
+        if let Some(chunk) = at(&missing, pick) {
+            let chunk = missing[chunk];
+            self.objects.insert(chunk);
+            self.soup.push(Input::Uploaded { chunk });
+        }
+    }
+
+    fn deliver(&mut self, pick: usize, keep: bool) {
+        if let Some(index) = at(&self.soup, pick) {
+            let input = if keep { self.soup[index].clone() } else { self.soup.remove(index) };
+            self.archive.push(input.clone());
+            self.advance(input);
+        }
+    }
+
+    fn deliver_again(&mut self, pick: usize) {
+        if let Some(index) = at(&self.archive, pick) {
+            self.advance(self.archive[index].clone());
+        }
+    }
+
+    /// `dies`: the process ends between the publishing and the note that it is done.
+    fn perform(&mut self, pick: usize, dies: bool) {
+        let due: Vec<u64> =
+            self.ledger.effects.values().filter(|one| one.due <= self.now).map(|one| one.number).collect();
+        let Some(index) = at(&due, pick) else { return };
+        match self.ledger.effects[&due[index]].effect.clone() {
+            Effect::PublishTask { task } => self.tasks.push(task),
+            Effect::PublishAssembly { epoch, .. } => self.assemblies.push(epoch),
+            Effect::DeleteTemporaryObjects { .. } => {}
+        }
+        if !dies {
+            self.ledger.effects.remove(&due[index]);
+        }
+    }
+
+    /// What a worker does: looks at the init section, at the chunks that it needs, and answers.
+    fn run_task(&mut self, pick: usize) {
+        let Some(index) = at(&self.tasks, pick) else { return };
+        let ChunkTask { chunk, epoch, .. } = self.tasks.remove(index);
+        self.soup.push(Input::Started { chunk, epoch });
+        let script = self.script.chunks[chunk as usize].clone();
+        if let Some(needed) = script.needs.iter().copied().find(|needed| !self.objects.contains(needed)) {
+            self.soup.push(Input::NeedsChunk { chunk, epoch, needed });
+            return;
+        }
+        let failure = if self.init_stored || self.readable() {
+            self.script.failure(chunk, self.user_retries[chunk as usize])
+        } else {
+            self.script.failure(0, self.user_retries[0])
+        };
+        if self.hiccups[chunk as usize] < script.hiccups {
+            let failure = Failure::new(FailureCode::EngineFailed, "Once more.");
+            self.soup.push(Input::Failed { chunk, epoch, failure });
+            return;
+        }
+        if !self.init_stored && self.readable() {
+            self.init_stored = true;
+            self.soup.push(Input::Probed { media: samples::media() });
+        }
+        self.soup.push(match failure {
+            None => Input::Completed { chunk, epoch, result: Box::new(samples::result_of(chunk)) },
+            Some(End::Broken(code)) => {
+                Input::Failed { chunk, epoch, failure: Failure::new(code, "It is broken.") }
+            }
+            Some(End::NeverWorks | End::Completes) => {
+                let failure = Failure::new(FailureCode::StorageUnavailable, "It never works.");
+                Input::Failed { chunk, epoch, failure }
+            }
+        });
+    }
+
+    fn readable(&self) -> bool {
+        self.script.probes || self.script.failure(0, self.user_retries[0]).is_none()
+    }
+
+    /// The chunk may lose a task and still have the tries that its script needs.
+    fn may_lose(&self, chunk: u32) -> bool {
+        let spent = self.losses[chunk as usize] + self.script.chunks[chunk as usize].hiccups;
+        spent < MAX_RETRIES
+    }
+
+    /// A worker dies, in the worst case after it has written the init section and before it has said so.
+    fn lose_task(&mut self, pick: usize) {
+        let Some(index) = at(&self.tasks, pick).filter(|index| self.may_lose(self.tasks[*index].chunk))
+        else {
+            return;
+        };
+        let ChunkTask { chunk, epoch, .. } = self.tasks.remove(index);
+        self.losses[chunk as usize] += 1;
+        if pick.is_multiple_of(2) {
+            self.soup.push(Input::Started { chunk, epoch });
+            self.init_stored |= self.readable();
+        }
+        self.soup.push(Input::TaskLost { chunk, epoch });
+    }
+
+    /// What the coordinator does: it looks at the job, and writes what there is.
+    fn run_assembly(&mut self, pick: usize) {
+        let Some(index) = at(&self.assemblies, pick) else { return };
+        let epoch = self.assemblies.remove(index);
+        let gap = Gap { start: 0.0, end: 1.0, reason: GapReason::Failed };
+        let summary = TranscriptSummary {
+            gaps: vec![gap; self.ledger.header().failed.len() as usize],
+            ..samples::summary()
+        };
+        self.soup.push(Input::Assembled { epoch, text: self.text(), summary });
+    }
+
+    pub fn text(&self) -> String {
+        self.ledger.results.values().map(|result| result.text()).collect::<Vec<_>>().join(" ")
+    }
+
+    /// kill -9 of the whole house and a new start: queues and messages are gone, the store and the objects are not.
+    fn crash(&mut self) {
+        let header = self.ledger.header();
+        if header.in_flight.iter().any(|chunk| !self.may_lose(chunk)) {
+            return;
+        }
+        self.soup.clear();
+        self.tasks.clear();
+        self.assemblies.clear();
+        for chunk in header.in_flight.iter() {
+            self.losses[chunk as usize] += 1;
+            let epoch = self.ledger.chunk(chunk).epoch;
+            self.advance(Input::TaskLost { chunk, epoch });
+        }
+        if header.state == JobState::Assembling {
+            self.assemblies.push(header.assembly_epoch);
+        }
+    }
+
+    /// Finds notices that never came.
+    fn sweep(&mut self) -> bool {
+        if self.ledger.header().state.is_final() {
+            return false;
+        }
+        let lost = (0..self.script.total())
+            .filter(|chunk| self.objects.contains(chunk))
+            .filter(|chunk| self.ledger.chunk(*chunk).state == ChunkState::Pending);
+        self.soup.extend(lost.map(|chunk| Input::Uploaded { chunk }).collect::<Vec<_>>());
+        !self.soup.is_empty()
+    }
+}
+
+fn at<T>(list: &[T], pick: usize) -> Option<usize> {
+    pick.checked_rem(list.len())
+}

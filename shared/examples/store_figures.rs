@@ -1,0 +1,81 @@
+//! What the embedded store does in a second: commits alone and from many callers, and what one chunk event costs in
+//! a small and in the largest job. Run with `--release --features testing`; the first argument is the folder whose
+//! disk is measured (the current one if there is none).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
+use scriptorium_contracts::JobId;
+use scriptorium_contracts::job::{Input, MAX_CHUNKS};
+use scriptorium_shared::jobs::{CreatedJob, Jobs};
+use scriptorium_shared::store::{EmbeddedStore, Store};
+use scriptorium_shared::testing::{jobs_on, media, new_id, new_job, result_of};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+
+const SPAN: Duration = Duration::from_secs(3);
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() {
+    let folder = std::env::args().nth(1).map_or_else(|| PathBuf::from("."), PathBuf::from);
+    let file = folder.join(format!("store-figures-{}.sqlite", std::process::id()));
+    let jobs = jobs_on(Store::Embedded(EmbeddedStore::open(&file).unwrap()));
+    for callers in [1, 8, 32, 64] {
+        println!("{callers:>3} callers: {:>6.0} commits a second", commits(&jobs, callers).await);
+    }
+    for chunks in [100, MAX_CHUNKS] {
+        chunk_events(&jobs, chunks).await;
+    }
+    jobs.store.close().await;
+    for end in ["", "-wal", "-shm", ".lock"] {
+        let _ = std::fs::remove_file(format!("{}{end}", file.display()));
+    }
+}
+
+async fn make(jobs: &Jobs, chunks: u32) -> JobId {
+    match jobs.create(new_job(new_id(), chunks), None).await.unwrap() {
+        CreatedJob::New(header) | CreatedJob::Existing(header) => header.id,
+        CreatedJob::KeyReused => unreachable!("there is no key"),
+    }
+}
+
+/// Each caller advances a job of its own; only the commits that change something count.
+async fn commits(jobs: &Jobs, callers: u32) -> f64 {
+    let mut tasks = JoinSet::new();
+    let begin = Instant::now();
+    for _ in 0..callers {
+        let jobs = jobs.clone();
+        tasks.spawn(async move {
+            let mut done = 0u32;
+            while begin.elapsed() < SPAN {
+                let job = make(&jobs, 50).await;
+                done += 1;
+                for chunk in 1..50 {
+                    jobs.advance(job, Input::Uploaded { chunk }).await.unwrap();
+                    done += 1;
+                }
+            }
+            done
+        });
+    }
+    let done: u32 = tasks.join_all().await.into_iter().sum();
+    f64::from(done) / begin.elapsed().as_secs_f64()
+}
+
+/// One caller, all chunks of a job: upload and completion, with task, text and progress.
+async fn chunk_events(jobs: &Jobs, chunks: u32) {
+    let begin = Instant::now();
+    let job = make(jobs, chunks).await;
+    let created = begin.elapsed();
+    jobs.advance(job, Input::Probed { media: media() }).await.unwrap();
+    let events = chunks.min(1_000);
+    let begin = Instant::now();
+    for at in 0..events {
+        // Spread over the whole job.
+        let chunk = at * (chunks / events);
+        jobs.advance(job, Input::Uploaded { chunk }).await.unwrap();
+        let result = Box::new(result_of(chunk));
+        jobs.advance(job, Input::Completed { chunk, epoch: 1, result }).await.unwrap();
+    }
+    let each = begin.elapsed() / (2 * events);
+    println!("{chunks:>6} chunks: made in {created:.1?}, one chunk event {each:.1?}");
+}

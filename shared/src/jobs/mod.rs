@@ -1,0 +1,174 @@
+//! The loop that advances a job: load → step → commit → wake the readers → perform the effects.
+//!
+//! State first, then effects: a process that dies at any point in between loses nothing. The effects of a commit stay
+//! remembered until they are done; [`Jobs::sweep_once`] performs those that nobody has performed. Everything here
+//! may run in several processes at once.
+
+mod error;
+mod perform;
+mod sweep;
+#[cfg(test)]
+mod tests;
+
+use crate::bus::Bus;
+use crate::clock;
+use crate::objects::Objects;
+use crate::queue::Queue;
+use crate::store::{Commit, Created, Idempotency, Store};
+use backon::{BackoffBuilder, ExponentialBuilder};
+pub use error::JobsError;
+use scriptorium_contracts::job::{self, Effect, Input, JobHeader, NewJob, PendingEffect, Step, StepError};
+use scriptorium_contracts::{JobId, Timestamp};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, MutexGuard};
+
+/// How often a commit is tried while others advance the same job.
+const MAX_TRIES: usize = 50;
+/// How often one try may load further chunk records.
+const MAX_LOADS: usize = 8;
+/// Jobs are spread over this many locks.
+const LOCKS: usize = 256;
+/// Milliseconds for which the messages of a commit are left to the process that made it, before the sweep sends them.
+pub const PERFORM_GRACE_MS: u64 = 5_000;
+
+/// All that is needed to advance jobs. Cheap to clone; clones belong together.
+#[derive(Clone)]
+pub struct Jobs {
+    pub store: Store,
+    pub queue: Queue,
+    pub bus: Bus,
+    pub objects: Objects,
+    /// Those of this process who advance the same job wait for one another here, and do not spend their tries on
+    /// conflicts. Correctness does not rest on it: the store's revision does.
+    locks: Arc<[Mutex<()>]>,
+}
+
+/// Outcome of [`Jobs::create`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum CreatedJob {
+    New(JobHeader),
+    /// The idempotency key has made this job before.
+    Existing(JobHeader),
+    /// The idempotency key was used for something else.
+    KeyReused,
+}
+
+/// What became of one try.
+enum Tried {
+    Done(JobHeader, Vec<PendingEffect>),
+    /// Nothing changes.
+    Same(JobHeader),
+    Conflict,
+}
+
+impl Jobs {
+    pub fn new(store: Store, queue: Queue, bus: Bus, objects: Objects) -> Self {
+        let locks = (0..LOCKS).map(|_| Mutex::new(())).collect();
+        Self { store, queue, bus, objects, locks }
+    }
+
+    /// Makes a job.
+    pub async fn create(
+        &self,
+        new: NewJob,
+        idempotency: Option<Idempotency>,
+    ) -> Result<CreatedJob, JobsError> {
+        let step = job::create(new, clock::now());
+        match self.store.create(&step, idempotency).await? {
+            Created::New => {
+                self.bus.notify(step.header.id).await;
+                Ok(CreatedJob::New(step.header))
+            }
+            Created::Existing(id) => {
+                let header = self.header(id).await?.ok_or(JobsError::NoSuchJob(id))?;
+                Ok(CreatedJob::Existing(header))
+            }
+            Created::KeyReused => Ok(CreatedJob::KeyReused),
+        }
+    }
+
+    /// Lets something happen to a job and returns its header after that. Once it has returned, the change is safe;
+    /// its effects are performed or remembered. If it is dropped half-way, the change may have happened or not.
+    pub async fn advance(&self, job: JobId, input: Input) -> Result<JobHeader, JobsError> {
+        let mut pauses = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(1))
+            .with_max_delay(Duration::from_millis(30))
+            .with_max_times(MAX_TRIES - 1)
+            .with_jitter()
+            .build();
+        let (header, messages) = loop {
+            match self.try_advance(job, &input).await? {
+                Tried::Same(header) => return Ok(header),
+                Tried::Done(header, messages) => break (header, messages),
+                Tried::Conflict => match pauses.next() {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => return Err(JobsError::Busy(job)),
+                },
+            }
+        };
+        self.bus.notify(job).await;
+        self.send_fresh(job, messages).await;
+        Ok(header)
+    }
+
+    /// The job as it is now.
+    pub async fn header(&self, job: JobId) -> Result<Option<JobHeader>, JobsError> {
+        Ok(self.store.load(job, &[]).await?.map(|(header, _)| header))
+    }
+
+    async fn lock(&self, job: JobId) -> Option<MutexGuard<'_, ()>> {
+        let at = (job.as_uuid().as_u128() % LOCKS as u128) as usize;
+        match self.locks.get(at) {
+            Some(lock) => Some(lock.lock().await),
+            None => None,
+        }
+    }
+
+    async fn try_advance(&self, job: JobId, input: &Input) -> Result<Tried, JobsError> {
+        let _lock = self.lock(job).await;
+        let mut wanted: Vec<u32> = input.chunk().into_iter().collect();
+        for _ in 0..MAX_LOADS {
+            let Some((header, chunks)) = self.store.load(job, &wanted).await? else {
+                return Err(JobsError::NoSuchJob(job));
+            };
+            let now = clock::now();
+            match job::step(&header, &chunks, input.clone(), now) {
+                Ok(None) => return Ok(Tried::Same(header)),
+                Ok(Some(mut step)) => {
+                    let messages = take_messages(&mut step, now);
+                    return match self.store.commit(&step).await? {
+                        Commit::Done => Ok(Tried::Done(step.header, messages)),
+                        Commit::Conflict => Ok(Tried::Conflict),
+                    };
+                }
+                // What has been loaded and is not there will not be there the next time.
+                Err(StepError::Missing(missing)) if missing.iter().any(|chunk| wanted.contains(chunk)) => {
+                    return Err(JobsError::Damaged(job));
+                }
+                Err(StepError::Missing(missing)) => wanted.extend(missing),
+                Err(StepError::NoSuchChunk(chunk)) => return Err(JobsError::NoSuchChunk { job, chunk }),
+                Err(StepError::Damaged) => return Err(JobsError::Damaged(job)),
+            }
+        }
+        // Each load was of another revision.
+        Ok(Tried::Conflict)
+    }
+}
+
+/// The messages that are due at once. They are sent right after the commit; so that no sweep sends them at the same
+/// time, they are remembered as due a little later. Deletions are left to the sweep, because they may take long, and
+/// who advances the job need not wait for them.
+fn take_messages(step: &mut Step, now: Timestamp) -> Vec<PendingEffect> {
+    let mut messages = Vec::new();
+    for pending in step.effects.iter_mut().filter(|pending| pending.due <= now) {
+        match pending.effect {
+            Effect::PublishTask { .. } | Effect::PublishAssembly { .. } => {
+                messages.push(pending.clone());
+                pending.due = now.plus(PERFORM_GRACE_MS);
+            }
+            Effect::DeleteTemporaryObjects { .. } => {}
+        }
+    }
+    messages
+}

@@ -1,0 +1,173 @@
+//! Effects are performed here. Each may be performed twice, by several processes at once: tasks and assemblies carry
+//! fencing tokens, deletions find nothing to delete.
+
+use super::{Jobs, JobsError};
+use crate::clock;
+use crate::objects::ObjectsError;
+use crate::queue::Topic;
+use crate::store::DueEffect;
+use futures::future::join_all;
+use scriptorium_contracts::job::{ChunkState, Effect, PendingEffect};
+use scriptorium_contracts::message::{ChunkTask, CoordinatorMessage, VERSION};
+use scriptorium_contracts::{JobId, objects};
+use std::time::Duration;
+
+/// Effects of one page.
+const PAGE: u32 = 64;
+/// A call that is broken off is made again by the next sweep; a deletion goes on where it was.
+const OBJECTS_TIMEOUT: Duration = Duration::from_secs(30);
+
+fn is_message(due: &DueEffect) -> bool {
+    match due.effect {
+        Ok(Effect::PublishTask { .. } | Effect::PublishAssembly { .. }) => true,
+        Ok(Effect::DeleteTemporaryObjects { .. }) | Err(_) => false,
+    }
+}
+
+/// The object store's answer, unless it takes so long that the sweep would stand still. The call comes in a box,
+/// because the client library's futures are large and every `advance` would carry one.
+pub(super) async fn in_time<T>(call: impl Future<Output = Result<T, ObjectsError>>) -> Result<T, JobsError> {
+    match tokio::time::timeout(OBJECTS_TIMEOUT, call).await {
+        Ok(answer) => Ok(answer?),
+        Err(elapsed) => Err(ObjectsError::Unavailable(elapsed.into()).into()),
+    }
+}
+
+/// Who does not answer. The rest of a round spares them, or a round would wait for each effect in vain.
+#[derive(Default)]
+struct Unavailable {
+    queue: bool,
+    objects: bool,
+}
+
+impl Unavailable {
+    fn concerns(&self, effect: &Effect) -> bool {
+        match effect {
+            Effect::PublishTask { .. } | Effect::PublishAssembly { .. } => self.queue,
+            Effect::DeleteTemporaryObjects { .. } => self.objects,
+        }
+    }
+
+    fn learn(&mut self, effect: &Effect) {
+        match effect {
+            Effect::PublishTask { .. } | Effect::PublishAssembly { .. } => self.queue = true,
+            Effect::DeleteTemporaryObjects { .. } => self.objects = true,
+        }
+    }
+}
+
+impl Jobs {
+    /// Performs what is due and has not been performed, and returns how many effects that was. What fails is logged
+    /// and stays remembered. Fails only if the store does.
+    pub async fn perform_due(&self) -> Result<usize, JobsError> {
+        let now = clock::now();
+        let (mut performed, mut after, mut unavailable) = (0, None, Unavailable::default());
+        loop {
+            let page = self.store.due_effects(now, after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(performed) };
+            after = Some(last.key);
+            let mut done = Vec::with_capacity(page.len());
+            // Messages first: someone waits for them.
+            let (messages, rest): (Vec<_>, Vec<_>) = page.into_iter().partition(is_message);
+            for due in messages.into_iter().chain(rest) {
+                let (job, number) = (due.key.job, due.key.number);
+                match due.effect {
+                    Ok(effect) => {
+                        if self.perform_or_leave(job, number, &effect, &mut unavailable).await {
+                            done.push((job, number));
+                        }
+                    }
+                    Err(error) => tracing::error!(%job, number, %error, "an effect can't be performed"),
+                }
+            }
+            performed += done.len();
+            self.forget(done).await;
+        }
+    }
+
+    /// Sends the messages of a commit of this process. What fails is left to the sweep.
+    pub(super) async fn send_fresh(&self, job: JobId, messages: Vec<PendingEffect>) {
+        let mut done = Vec::with_capacity(messages.len());
+        for PendingEffect { number, effect, .. } in messages {
+            match self.perform(&effect).await {
+                Ok(()) => done.push((job, number)),
+                Err(error) => tracing::warn!(%job, number, %error, "a message is left to the sweep"),
+            }
+        }
+        self.forget(done).await;
+    }
+
+    /// True if the effect is done with.
+    async fn perform_or_leave(
+        &self,
+        job: JobId,
+        number: u64,
+        effect: &Effect,
+        unavailable: &mut Unavailable,
+    ) -> bool {
+        if unavailable.concerns(effect) {
+            return false;
+        }
+        let performed = match self.outdated(effect).await {
+            Ok(true) => {
+                tracing::debug!(%job, number, "an outdated effect is dropped");
+                Ok(())
+            }
+            Ok(false) => self.perform(effect).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &performed {
+            tracing::warn!(%job, number, %error, "an effect could not be performed; the next sweep tries again");
+            if error.retryable() {
+                unavailable.learn(effect);
+            }
+        }
+        performed.is_ok()
+    }
+
+    /// All at once: the store writes them together.
+    async fn forget(&self, done: Vec<(JobId, u64)>) {
+        let forget = done.into_iter().map(|(job, number)| async move {
+            if let Err(error) = self.store.effect_done(job, number).await {
+                tracing::warn!(%job, number, %error, "a performed effect will be performed again");
+            }
+        });
+        join_all(forget).await;
+    }
+
+    async fn perform(&self, effect: &Effect) -> Result<(), JobsError> {
+        match effect {
+            Effect::PublishTask { task } => {
+                Ok(self.queue.publish(Topic::Tasks, serde_json::to_vec(task)?).await?)
+            }
+            Effect::PublishAssembly { job, epoch } => self.publish_assembly(*job, *epoch).await,
+            Effect::DeleteTemporaryObjects { job } => {
+                let prefix = objects::temporary_prefix(*job);
+                in_time(Box::pin(self.objects.delete_prefix(&prefix))).await
+            }
+        }
+    }
+
+    pub(super) async fn publish_assembly(&self, job: JobId, epoch: u32) -> Result<(), JobsError> {
+        let message = CoordinatorMessage::Assemble { version: VERSION, job, epoch };
+        Ok(self.queue.publish(Topic::Coordinator, serde_json::to_vec(&message)?).await?)
+    }
+
+    /// Is the effect for nothing, because the job has moved on since?
+    async fn outdated(&self, effect: &Effect) -> Result<bool, JobsError> {
+        match effect {
+            Effect::PublishTask { task: ChunkTask { job, chunk, epoch, .. } } => {
+                let Some((header, chunks)) = self.store.load(*job, &[*chunk]).await? else { return Ok(true) };
+                let wanted = chunks
+                    .get(chunk)
+                    .is_some_and(|record| record.epoch == *epoch && record.state == ChunkState::Queued);
+                Ok(header.state.is_final() || !wanted)
+            }
+            Effect::PublishAssembly { job, epoch } => {
+                let header = self.header(*job).await?;
+                Ok(header.is_none_or(|header| header.state.is_final() || header.assembly_epoch != *epoch))
+            }
+            Effect::DeleteTemporaryObjects { .. } => Ok(false),
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! What is done from time to time, so that nothing that was lost stays lost: effects nobody performed, deadlines,
+//! uploads whose notice never came, tasks that died with a process.
+
+use super::perform::in_time;
+use super::{Jobs, JobsError};
+use crate::clock;
+use futures::{StreamExt, stream};
+use scriptorium_contracts::job::{Input, JobHeader, JobState};
+use scriptorium_contracts::{JobId, Timestamp, objects};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+/// Jobs of one page.
+const PAGE: u32 = 256;
+/// Jobs that are swept at the same time.
+const AT_ONCE: usize = 8;
+/// Ticks of one job in one sweep: a tick looks at 64 chunks, a job has 10 240 at most.
+const MAX_TICKS: usize = 161;
+/// How often delayed effects are looked for. One that was remembered in the meantime comes at most this late.
+const DUE_POLL: Duration = Duration::from_millis(500);
+
+impl Jobs {
+    /// To be called at the start of a process with an *embedded* queue, before anything consumes: the messages of
+    /// the process before this one are gone, so every chunk that was in flight is queued again and every assembly
+    /// asked for again. With a queue that survives its clients nothing is lost and nothing is to be done.
+    pub async fn recover(&self) -> Result<(), JobsError> {
+        let mut after = None;
+        loop {
+            let page = self.store.jobs_to_sweep(after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(*last);
+            let recovered = stream::iter(page).map(|job| async move { (job, self.recover_job(job).await) });
+            let recovered: Vec<_> = recovered.buffer_unordered(AT_ONCE).collect().await;
+            for (job, outcome) in recovered {
+                match outcome {
+                    Ok(()) => {}
+                    Err(error) if error.retryable() => return Err(error),
+                    // One damaged job must not keep the others from going on.
+                    Err(error) => tracing::error!(%job, %error, "a job can't be taken up again"),
+                }
+            }
+        }
+    }
+
+    async fn recover_job(&self, job: JobId) -> Result<(), JobsError> {
+        let Some(header) = self.header(job).await? else { return Ok(()) };
+        if header.state.is_final() {
+            return Ok(());
+        }
+        let lost: Vec<u32> = header.in_flight.iter().collect();
+        let Some((_, records)) = self.store.load(job, &lost).await? else { return Ok(()) };
+        for record in records.values() {
+            self.advance(job, Input::TaskLost { chunk: record.index, epoch: record.epoch }).await?;
+        }
+        if header.state == JobState::Assembling {
+            self.publish_assembly(job, header.assembly_epoch).await?;
+        }
+        Ok(())
+    }
+
+    /// One sweep over everything. What fails for one job is logged and keeps no other job waiting; fails only if the
+    /// store does not answer.
+    pub async fn sweep_once(&self) -> Result<(), JobsError> {
+        self.perform_due().await?;
+        // Once the object store has not answered, the rest of the sweep does without it.
+        let objects_answer = &AtomicBool::new(true);
+        let mut after = None;
+        loop {
+            let page = self.store.jobs_to_sweep(after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(*last);
+            stream::iter(page)
+                .for_each_concurrent(AT_ONCE, |job| async move {
+                    if let Err(error) = self.sweep_job(job, objects_answer).await {
+                        report(&error, Some(job));
+                    }
+                })
+                .await;
+        }
+    }
+
+    async fn sweep_job(&self, job: JobId, objects_answer: &AtomicBool) -> Result<(), JobsError> {
+        let Some(mut header) = self.header(job).await? else { return Ok(()) };
+        for _ in 0..MAX_TICKS {
+            let revision = header.revision;
+            header = self.advance(job, Input::Tick).await?;
+            if header.revision == revision {
+                break;
+            }
+        }
+        match header.state {
+            JobState::Created | JobState::Uploading if objects_answer.load(Ordering::Relaxed) => {
+                let found = self.find_lost_notices(&header).await;
+                if matches!(&found, Err(JobsError::Objects(error)) if error.retryable()) {
+                    objects_answer.store(false, Ordering::Relaxed);
+                }
+                found
+            }
+            JobState::Created | JobState::Uploading => Ok(()),
+            JobState::Processing
+            | JobState::Assembling
+            | JobState::Completed
+            | JobState::CompletedWithErrors
+            | JobState::Failed
+            | JobState::Cancelled
+            | JobState::Expired => Ok(()),
+        }
+    }
+
+    /// R6: a chunk whose object is there in full, but whose notice never came, goes on by itself. The object store
+    /// shows an object only when it is whole, so its size is all there is to check.
+    async fn find_lost_notices(&self, header: &JobHeader) -> Result<(), JobsError> {
+        let job = header.id;
+        let layout = header.layout().ok_or(JobsError::Damaged(job))?;
+        let prefix = objects::temporary_prefix(job);
+        for (key, size) in in_time(Box::pin(self.objects.list(&prefix))).await? {
+            let Some(chunk) = objects::chunk_of_key(job, &key) else { continue };
+            let whole = layout.range(chunk).is_some_and(|range| range.size() == size);
+            if whole && !header.uploaded.contains(chunk) {
+                tracing::info!(%job, chunk, "a chunk was uploaded without notice");
+                self.advance(job, Input::Uploaded { chunk }).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sweeps at once and then every `every`, and performs delayed effects when they are due, until `shutdown`.
+    pub async fn run_sweeper(self, every: Duration, shutdown: CancellationToken) {
+        // A sweep that is dropped half-way has done half its work; the next one does the rest.
+        shutdown.run_until_cancelled(self.sweep_for_ever(every)).await;
+    }
+
+    async fn sweep_for_ever(&self, every: Duration) {
+        // An interval of 0 would panic.
+        let mut sweeps = tokio::time::interval(every.max(Duration::from_millis(10)));
+        sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looked = clock::now();
+        loop {
+            let outcome = tokio::select! {
+                biased;
+                _ = sweeps.tick() => {
+                    looked = clock::now();
+                    self.sweep_once().await
+                }
+                () = tokio::time::sleep(DUE_POLL) => self.perform_newly_due(&mut looked).await,
+            };
+            if let Err(error) = outcome {
+                report(&error, None);
+            }
+        }
+    }
+
+    /// Performs what has become due since `looked`. What was due before and failed waits for the next sweep.
+    async fn perform_newly_due(&self, looked: &mut Timestamp) -> Result<(), JobsError> {
+        let now = clock::now();
+        if self.store.next_due(*looked).await?.is_some_and(|due| due <= now) {
+            *looked = now;
+            self.perform_due().await?;
+        }
+        Ok(())
+    }
+}
+
+fn report(error: &JobsError, job: Option<JobId>) {
+    let job = job.map(|job| job.to_string());
+    if error.retryable() {
+        tracing::warn!(job, %error, "a sweep was not completed; the next one tries again");
+    } else {
+        tracing::error!(job, %error, "a sweep was not completed");
+    }
+}

@@ -1,0 +1,16 @@
+//! What all roles of Scriptorium share: the ports to the outside (job store, queue, bus, object store), each with its
+//! adapters, and [`jobs`], the loop that advances a job through them.
+//!
+//! A port is an enum with one variant an adapter, its promises in prose, and a suite in [`testing`] that every
+//! adapter passes.
+
+pub mod bus;
+pub mod clock;
+pub mod jobs;
+pub mod objects;
+pub mod queue;
+pub mod shutdown;
+pub mod store;
+pub mod telemetry;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

@@ -1,0 +1,13 @@
+//! The object store: chunks on their way in, and the results that outlive a job.
+//!
+//! [`Objects`] is one concrete client (aws-sdk-s3) in both modes. In a cluster it talks to any S3; in `serve` it talks
+//! to [`embedded::S3Service`], which answers on the process's own port. So a presigned URL, a range read and a deletion
+//! take the same path everywhere.
+
+mod client;
+pub mod embedded;
+mod error;
+mod presign;
+
+pub use client::{MAX_LISTED, Objects, ObjectsConfig};
+pub use error::ObjectsError;

@@ -1,0 +1,150 @@
+//! Messages from one role to another.
+//!
+//! What a queue promises:
+//! - [`Queue::publish`] returns once the message is safe, as safe as the adapter can make it: on the disks of the
+//!   broker, or in this process's memory, which is refilled from the job store at start (`Jobs::recover`).
+//! - At least once: a message is delivered until it is acknowledged. A [`Delivery`] that is dropped without an answer
+//!   is delivered again, and so is all that a process held when it died. Every receiver is harmless twice.
+//! - A message is with one consumer at a time, and a consumer holds at most `prefetch` unacknowledged ones.
+//! - Topics are independent: a full or unread topic holds up no other.
+//! - About the order in which they were published; redelivered ones may come earlier or later.
+//! - Bounded: a full topic refuses with [`QueueError::Full`] at once and never makes the publisher wait, so that two
+//!   roles that publish to one another can't lock each other up.
+
+mod embedded;
+
+use bytes::Bytes;
+pub use embedded::{EmbeddedConsumer, EmbeddedQueue, EmbeddedTicket};
+use thiserror::Error;
+
+/// The longest message, in bytes. The result of a chunk of 14 hours of speech takes about 3 MB.
+pub const MAX_MESSAGE_BYTES: usize = 16 << 20;
+
+/// Where a message goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Topic {
+    /// `contracts::message::ChunkTask` as JSON, for workers.
+    Tasks,
+    /// `contracts::message::CoordinatorMessage` as JSON, for coordinators.
+    Coordinator,
+}
+
+impl Topic {
+    /// Stable: names of queues are made of it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tasks => "tasks",
+            Self::Coordinator => "coordinator",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum QueueError {
+    #[error("the queue is closed")]
+    Closed,
+    #[error("the topic {} is full", .0.name())]
+    Full(Topic),
+    #[error("a message of {0} bytes is longer than the {MAX_MESSAGE_BYTES} that a queue takes")]
+    TooLong(usize),
+}
+
+impl QueueError {
+    /// Trying the same again later may help.
+    pub const fn retryable(&self) -> bool {
+        match self {
+            Self::Full(_) => true,
+            Self::Closed | Self::TooLong(_) => false,
+        }
+    }
+}
+
+/// The port; see the module's promises.
+#[derive(Clone, Debug)]
+pub enum Queue {
+    Embedded(EmbeddedQueue),
+}
+
+impl Queue {
+    /// Returns once the message is safe.
+    pub async fn publish(&self, topic: Topic, payload: Vec<u8>) -> Result<(), QueueError> {
+        if payload.len() > MAX_MESSAGE_BYTES {
+            return Err(QueueError::TooLong(payload.len()));
+        }
+        match self {
+            Self::Embedded(queue) => queue.publish(topic, payload.into()),
+        }
+    }
+
+    /// A new consumer with its own bound on unacknowledged deliveries (at least 1).
+    pub async fn consume(&self, topic: Topic, prefetch: usize) -> Result<Consumer, QueueError> {
+        match self {
+            Self::Embedded(queue) => Ok(Consumer::Embedded(queue.consume(topic, prefetch)?)),
+        }
+    }
+
+    /// Readiness: can messages be published?
+    pub async fn ping(&self) -> Result<(), QueueError> {
+        match self {
+            Self::Embedded(queue) => queue.ping(),
+        }
+    }
+
+    /// Consumers end, publishers are refused. Deliveries in hand can still be acknowledged.
+    pub async fn close(&self) {
+        match self {
+            Self::Embedded(queue) => queue.close(),
+        }
+    }
+}
+
+/// One reader of a topic. Dropping it gives back nothing of what it has handed out: each [`Delivery`] is answered or
+/// dropped on its own.
+#[derive(Debug)]
+pub enum Consumer {
+    Embedded(EmbeddedConsumer),
+}
+
+impl Consumer {
+    /// The next message; waits while there is none or while `prefetch` deliveries are unacknowledged. Cancel-safe.
+    /// `None` when the queue is closed.
+    pub async fn next(&mut self) -> Option<Delivery> {
+        match self {
+            Self::Embedded(consumer) => consumer.next().await,
+        }
+    }
+}
+
+/// A message that waits for an answer. Dropped without one, it is delivered again.
+#[derive(Debug)]
+#[must_use = "a delivery that is dropped is delivered again"]
+pub struct Delivery {
+    pub payload: Bytes,
+    /// How often it has been delivered before.
+    pub redelivered: u32,
+    ticket: Ticket,
+}
+
+/// What an adapter needs to answer for a delivery.
+#[derive(Debug)]
+enum Ticket {
+    Embedded(EmbeddedTicket),
+}
+
+impl Delivery {
+    /// Done with it: it is not delivered again. Call it only when what followed from the message is safe.
+    pub async fn ack(self) -> Result<(), QueueError> {
+        match self.ticket {
+            Ticket::Embedded(ticket) => ticket.ack(),
+        }
+        Ok(())
+    }
+
+    /// Hands it back, behind what waits already.
+    pub async fn requeue(self) -> Result<(), QueueError> {
+        match self.ticket {
+            Ticket::Embedded(ticket) => ticket.requeue(),
+        }
+        Ok(())
+    }
+}

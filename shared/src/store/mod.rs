@@ -1,0 +1,181 @@
+//! Where jobs are kept: header, chunk records, results, event log and remembered effects.
+//!
+//! What a store promises:
+//! - [`Store::commit`] and [`Store::create`] are all or nothing, and what they have acknowledged survives the death
+//!   of every process at any moment. They know nothing of jobs: they write what a [`Step`] says.
+//! - A commit whose step was computed on an older revision is refused with [`Commit::Conflict`] and changes nothing.
+//!   So of all who advance a job at the same time exactly one goes through; the others load and compute again.
+//! - What is acknowledged is seen by every later read, in whatever process.
+//! - [`Store::load`] gives header and records of one revision, never a mixture of two.
+//! - Events come back in the order of their ids without a hole, as they were written.
+//! - An effect is remembered from the commit that brought it until [`Store::effect_done`], which is harmless twice.
+//! - The cost of a commit does not depend on the number of chunks, events or jobs (but for index depth).
+//! - Records with fields that this program does not know are read; the unknown fields are left out at the next write.
+//! - A record that can't be understood is a [`StoreError::Damaged`], and no other job suffers from it.
+
+pub mod embedded;
+mod error;
+mod rows;
+
+pub use embedded::EmbeddedStore;
+pub use error::StoreError;
+use scriptorium_contracts::event::EventRecord;
+use scriptorium_contracts::job::{ChunkRecord, Effect, JobHeader, Step};
+use scriptorium_contracts::transcript::ChunkResult;
+use scriptorium_contracts::{JobId, Timestamp};
+use std::collections::BTreeMap;
+
+/// A page of events ends when it has this many bytes, so that a reader's memory stays bounded whatever the texts.
+pub const MAX_EVENT_PAGE_BYTES: usize = 4 << 20;
+/// Milliseconds for which an idempotency key is remembered.
+pub const IDEMPOTENCY_MS: u64 = 24 * 3_600_000;
+
+/// A client's key against making a job twice, already scoped to the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idempotency {
+    pub key: String,
+    /// Of the request's body: the same key with another body is a client's mistake.
+    pub body_hash: String,
+}
+
+/// Outcome of [`Store::create`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Created {
+    New,
+    /// The key has made this job already (or the job itself is there): nothing was written.
+    Existing(JobId),
+    /// The key was used with another body: nothing was written.
+    KeyReused,
+}
+
+/// Outcome of [`Store::commit`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Commit {
+    Done,
+    /// The job has moved on (or does not exist): nothing was written.
+    Conflict,
+}
+
+/// Where an effect stands in the order of due effects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EffectKey {
+    pub due: Timestamp,
+    pub job: JobId,
+    pub number: u64,
+}
+
+/// An effect that is due. One that can't be understood is an error of its own, so that it never hides the others.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DueEffect {
+    pub key: EffectKey,
+    pub effect: Result<Effect, StoreError>,
+}
+
+/// The port; see the module's promises.
+#[derive(Clone, Debug)]
+pub enum Store {
+    Embedded(EmbeddedStore),
+}
+
+impl Store {
+    /// Writes the first step of a job. The key is remembered for [`IDEMPOTENCY_MS`] from `step.header.created_at`.
+    pub async fn create(&self, step: &Step, idempotency: Option<Idempotency>) -> Result<Created, StoreError> {
+        match self {
+            Self::Embedded(store) => store.create(step, idempotency).await,
+        }
+    }
+
+    /// The header and the named chunk records (those that exist), all of one revision. `None`: no such job.
+    pub async fn load(
+        &self,
+        job: JobId,
+        chunks: &[u32],
+    ) -> Result<Option<(JobHeader, BTreeMap<u32, ChunkRecord>)>, StoreError> {
+        match self {
+            Self::Embedded(store) => store.load(job, chunks).await,
+        }
+    }
+
+    /// Writes a step if the stored revision is `step.header.revision - 1`. An error may mean that it was written or
+    /// that it was not; loading again tells.
+    pub async fn commit(&self, step: &Step) -> Result<Commit, StoreError> {
+        match self {
+            Self::Embedded(store) => store.commit(step).await,
+        }
+    }
+
+    /// Chunk records in the order of their numbers, from `from` on. Fewer than `limit` means the end.
+    pub async fn chunk_records(
+        &self,
+        job: JobId,
+        from: u32,
+        limit: u32,
+    ) -> Result<Vec<ChunkRecord>, StoreError> {
+        match self {
+            Self::Embedded(store) => store.chunk_records(job, from, limit).await,
+        }
+    }
+
+    /// The result of a chunk, the last one if it was done again.
+    pub async fn result(&self, job: JobId, chunk: u32) -> Result<Option<ChunkResult>, StoreError> {
+        match self {
+            Self::Embedded(store) => store.result(job, chunk).await,
+        }
+    }
+
+    /// Events with an id above `after`, in order, at most `limit` of them. A page also ends at
+    /// [`MAX_EVENT_PAGE_BYTES`]: only an *empty* page means that there are no more.
+    pub async fn events(&self, job: JobId, after: u64, limit: u32) -> Result<Vec<EventRecord>, StoreError> {
+        match self {
+            Self::Embedded(store) => store.events(job, after, limit).await,
+        }
+    }
+
+    /// Effects that are due at `now`, in the order of their keys, from behind `after` on.
+    pub async fn due_effects(
+        &self,
+        now: Timestamp,
+        after: Option<EffectKey>,
+        limit: u32,
+    ) -> Result<Vec<DueEffect>, StoreError> {
+        match self {
+            Self::Embedded(store) => store.due_effects(now, after, limit).await,
+        }
+    }
+
+    /// Forgets an effect. Harmless twice.
+    pub async fn effect_done(&self, job: JobId, number: u64) -> Result<(), StoreError> {
+        match self {
+            Self::Embedded(store) => store.effect_done(job, number).await,
+        }
+    }
+
+    /// When the first effect that is due later than `after` will be due.
+    pub async fn next_due(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        match self {
+            Self::Embedded(store) => store.next_due(after).await,
+        }
+    }
+
+    /// Jobs that are not final or whose temporary objects are not released yet, in the order of their ids, from
+    /// behind `after` on. Fewer than `limit` means the end.
+    pub async fn jobs_to_sweep(&self, after: Option<JobId>, limit: u32) -> Result<Vec<JobId>, StoreError> {
+        match self {
+            Self::Embedded(store) => store.jobs_to_sweep(after, limit).await,
+        }
+    }
+
+    /// Readiness: does the store answer?
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Embedded(store) => store.ping().await,
+        }
+    }
+
+    /// Waits for the writes under way and lets go of files and connections. Later calls are refused.
+    pub async fn close(&self) {
+        match self {
+            Self::Embedded(store) => store.close().await,
+        }
+    }
+}

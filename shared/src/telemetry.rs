@@ -1,0 +1,62 @@
+//! Structured logs on standard error. ERROR means that a person must act.
+
+use thiserror::Error;
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt, util::TryInitError};
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Error)]
+pub enum TelemetryError {
+    #[error(
+        "the log filter {filter:?} can't be read: {reason}; write it like `info` or `info,scriptorium_shared=debug`"
+    )]
+    Filter { filter: String, reason: String },
+    #[error("logging has been set up already")]
+    Twice(#[source] TryInitError),
+}
+
+/// Sends the process's logs to standard error. `filter` is a list of `target=level` directives or a level alone. To
+/// be called once, by the binary.
+pub fn init(filter: &str, format: Format) -> Result<(), TelemetryError> {
+    let registry = tracing_subscriber::registry().with(parse(filter)?);
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    match format {
+        Format::Text => registry.with(lines).try_init(),
+        Format::Json => registry.with(lines.json().flatten_event(true)).try_init(),
+    }
+    .map_err(TelemetryError::Twice)
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
+    EnvFilter::builder()
+        .parse(filter)
+        .map_err(|error| TelemetryError::Filter { filter: filter.to_owned(), reason: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_checked() {
+        for filter in ["info", "warn,scriptorium_shared=debug", "off"] {
+            assert!(parse(filter).is_ok(), "{filter}");
+        }
+        let error = parse("scriptorium=loud").unwrap_err();
+        assert!(error.to_string().contains("scriptorium=loud"), "{error}");
+    }
+
+    #[test]
+    fn a_second_set_up_is_refused() {
+        init("off", Format::Json).unwrap();
+        assert!(matches!(init("off", Format::Text), Err(TelemetryError::Twice(_))));
+    }
+}

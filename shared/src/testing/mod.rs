@@ -1,0 +1,14 @@
+//! The promises of the ports as suites that every adapter passes. They expect no more than the ports promise.
+//!
+//! A suite gets a function that makes a fresh, empty adapter and panics where a promise is not kept.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod bus;
+mod jobs;
+mod queue;
+mod store;
+
+pub use bus::bus_contract;
+pub use jobs::{jobs_on, media, new_id, new_job, no_objects, result_of};
+pub use queue::queue_contract;
+pub use store::store_contract;

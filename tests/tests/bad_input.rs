@@ -1,0 +1,165 @@
+//! What is wrong is told clearly: never a panic, never a hang, never a 500.
+#![allow(clippy::unwrap_used)]
+
+use reqwest::{Response, StatusCode};
+use scriptorium_tests::{Client, Server, recordings};
+use serde_json::{Value, json};
+
+const MB: usize = 1 << 20;
+
+async fn problem(reply: Response, status: u16, code: &str) -> Value {
+    let (found, kind) = (reply.status(), reply.headers()["content-type"].to_str().unwrap().to_owned());
+    let text = reply.text().await.unwrap();
+    assert_eq!(found.as_u16(), status, "{text}");
+    assert!(kind.starts_with("application/problem+json"), "{kind}: {text}");
+    let body: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(body["code"], code, "{text}");
+    assert!(body["type"].is_string() && body["title"].is_string() && body["status"] == status, "{text}");
+    body
+}
+
+fn random_bytes(len: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+#[tokio::test]
+async fn a_request_that_asks_for_something_wrong() {
+    let server = Server::start(&[]).await;
+    let client = Client::new(&server.url());
+    let init = "/chunked-upload-stream";
+    let good = json!({ "filename": "a.wav", "total_size": 6 * MB, "chunk_size_mb": 5 });
+    let with = |field: &str, value: Value| {
+        let mut body = good.clone();
+        body[field] = value;
+        body
+    };
+    let unknown = problem(client.post(init, &with("colour", json!("red"))).await, 422, "invalid_request").await;
+    assert!(unknown["detail"].as_str().unwrap().contains("colour"), "{unknown}");
+    for (field, value) in [
+        ("total_size", json!("large")),
+        ("total_size", json!(-1)),
+        ("total_size", json!(1.5)),
+        ("chunk_size_mb", json!(0)),
+        ("chunk_size_mb", json!(101)),
+        ("chunk_size_mb", json!("huge")),
+        ("filename", json!(7)),
+    ] {
+        problem(client.post(init, &with(field, value)).await, 422, "invalid_request").await;
+    }
+    problem(client.post(init, &with("total_size", json!(5 * MB - 1))).await, 422, "file_too_small").await;
+    problem(client.post(init, &with("total_size", json!(10u64 * 1024 * MB as u64 + 1))).await, 413, "file_too_large").await;
+    let broken = client.post_raw(init, "application/json", b"{\"filename\": ".to_vec()).await;
+    assert!(broken.status().is_client_error());
+}
+
+#[tokio::test]
+async fn jobs_and_chunks_that_are_not_there() {
+    let server = Server::start(&[]).await;
+    let client = Client::new(&server.url());
+    let nobody = "00000000-0000-4000-8000-000000000000";
+    problem(client.get(&format!("/chunked-upload-status?parent_job_id={nobody}")).await, 404, "job_not_found").await;
+    problem(client.get(&format!("/chunked-stream/{nobody}")).await, 404, "job_not_found").await;
+    let cancel = json!({ "parent_job_id": nobody, "reason": "test" });
+    problem(client.post("/chunked-upload-cancel", &cancel).await, 404, "job_not_found").await;
+    assert!(client.get("/chunked-upload-status?parent_job_id=7").await.status().is_client_error());
+
+    let session = client.open("a.wav", vec![0; 6 * MB], 5, json!({})).await;
+    problem(session.notice(0).await, 409, "chunk_not_uploaded").await;
+    let outside = json!({ "parent_job_id": session.job, "chunk_index": 2, "actual_size": 1 });
+    let reply = client.post("/chunk-upload-complete", &outside).await;
+    assert!(reply.status().is_client_error(), "{}", reply.status());
+    let wrong = json!({ "parent_job_id": session.job, "chunk_index": 0, "actual_size": 1 });
+    session.put(0).await;
+    problem(client.post("/chunk-upload-complete", &wrong).await, 409, "size_mismatch").await;
+    assert!(session.notice(0).await.status().is_success());
+    assert!(session.notice(0).await.status().is_success(), "repeating the notice is harmless");
+}
+
+#[tokio::test]
+async fn an_upload_url_takes_only_what_was_signed() {
+    let server = Server::start(&[]).await;
+    let client = Client::new(&server.url());
+    let session = client.open("a.wav", vec![0; 6 * MB], 5, json!({})).await;
+    assert!(session.put_bytes(0, vec![0; 5 * MB - 1]).await.is_client_error(), "too short");
+    assert!(session.put_bytes(0, vec![0; 5 * MB + 1]).await.is_client_error(), "too long");
+    let tampered = session.upload_url(0).replace("chunk-00000", "chunk-00001");
+    let http = reqwest::Client::new();
+    let reply = http.put(tampered).body(vec![0; 5 * MB]).send().await.unwrap();
+    assert_eq!(reply.status(), StatusCode::FORBIDDEN);
+    let anonymous = session.upload_url(0).split('?').next().unwrap().to_owned();
+    let reply = http.put(anonymous).body(vec![0; 5 * MB]).send().await.unwrap();
+    assert_eq!(reply.status(), StatusCode::FORBIDDEN);
+    problem(session.notice(0).await, 409, "chunk_not_uploaded").await;
+}
+
+/// The job's last frame for a recording of these bytes.
+async fn outcome(client: &Client, name: &str, bytes: Vec<u8>) -> Value {
+    let session = client.open(name, bytes, 1, json!({})).await;
+    session.upload_all().await;
+    session.ended().await.data
+}
+
+#[tokio::test]
+async fn recordings_that_are_no_audio() {
+    let server = Server::start(&[]).await;
+    let client = Client::new(&server.url());
+    let text = "This is a letter, not a recording. ".repeat(200_000).into_bytes();
+    let found = outcome(&client, "letter.mp3", text).await;
+    assert_eq!((&found["type"], &found["error"]["code"]), (&json!("job_failed"), &json!("not_audio")), "{found}");
+    assert!(found["error"]["detail"].as_str().unwrap().to_lowercase().contains("text"), "{found}");
+    for bytes in [random_bytes(6 * MB), vec![0; 6 * MB]] {
+        let found = outcome(&client, "noise.mp3", bytes).await;
+        assert_eq!(found["type"], "job_failed", "{found}");
+    }
+    // Told as soon as the first chunk is there, not when the upload is over.
+    let session = client.open("letter.wav", "letter ".repeat(MB).into_bytes(), 1, json!({})).await;
+    session.upload(0).await;
+    assert_eq!(session.ended().await.data["type"], "job_failed");
+}
+
+#[tokio::test]
+async fn recordings_that_break_off_or_turn_to_noise() {
+    let server = Server::start(&[]).await;
+    let client = Client::new(&server.url());
+    for (name, ending, arguments) in [
+        ("wav", "wav", ["-c:a", "pcm_s16le"]),
+        ("flac", "flac", ["-ar", "44100"]),
+        ("mp3", "mp3", ["-b:a", "320k"]),
+    ] {
+        let good = recordings::converted(&arguments, ending);
+        // A good header, then random bytes to the end.
+        let mut noise = good[..MB].to_vec();
+        noise.extend(random_bytes(5 * MB));
+        let end = outcome(&client, &format!("noise.{name}"), noise).await;
+        assert!(matches!(end["type"].as_str(), Some("final_result" | "job_failed")), "{name}: {end}");
+        // A body cut off in the middle of a packet.
+        let cut = good[..(good.len() * 9 / 10).max(5 * MB + 1) | 1].to_vec();
+        let end = outcome(&client, &format!("cut.{name}"), cut).await;
+        assert_eq!(end["type"], "final_result", "{name}: {end}");
+        assert!(end["final_transcript"].as_str().unwrap().len() > 200, "{name}: {end}");
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_job_stays_cancelled() {
+    let server = Server::start(&[]).await;
+    let client = Client::new(&server.url());
+    let bytes = recordings::converted(&["-c:a", "pcm_s16le"], "wav");
+    let session = client.open("a.wav", bytes, 1, json!({})).await;
+    session.upload(0).await;
+    let body = json!({ "parent_job_id": session.job, "reason": "changed my mind" });
+    client.post_ok("/chunked-upload-cancel", &body).await;
+    client.post_ok("/chunked-upload-cancel", &body).await;
+    assert_eq!(session.ended().await.data["type"], "cancelled");
+    assert_eq!(session.status().await["status"], "cancelled");
+    assert!(session.notice(0).await.status().is_client_error(), "no notices for a cancelled job");
+    let reply = client.get(&format!("/jobs/{}/transcript?format=txt", session.job)).await;
+    assert!(reply.status().is_client_error());
+}

@@ -1,0 +1,150 @@
+//! Takes chunks from the queue, as many at once as there are slots.
+
+use crate::engine::Engine;
+use crate::task::{self, TaskContext};
+use scriptorium_contracts::failure::{Failure, FailureCode};
+use scriptorium_contracts::message::{ChunkTask, CoordinatorMessage, Report, VERSION, WorkerReport};
+use scriptorium_shared::objects::Objects;
+use scriptorium_shared::queue::{Delivery, Queue, QueueError, Topic};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use thiserror::Error;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, debug, error, info, info_span, warn};
+
+/// The pause before a task is given back because its report could not be delivered.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
+
+#[derive(Clone, Debug)]
+pub struct WorkerConfig {
+    /// Chunks in work at once.
+    pub slots: usize,
+}
+
+#[derive(Debug, Error)]
+pub enum WorkerError {
+    #[error("the queue can't be read: {0}")]
+    Queue(#[from] QueueError),
+}
+
+/// Works until `shutdown`. Chunks in work are then given up and handed back: they are computed again, to the same bytes.
+pub async fn run(
+    config: WorkerConfig,
+    engine: Engine,
+    queue: Queue,
+    objects: Objects,
+    shutdown: CancellationToken,
+) -> Result<(), WorkerError> {
+    let slots = config.slots.max(1);
+    let mut tasks = queue.consume(Topic::Tasks, slots).await?;
+    let context = Arc::new(TaskContext::new(engine, queue, objects, shutdown.clone()));
+    let mut running = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            Some(ended) = running.join_next() => log_panic(ended),
+            delivery = tasks.next(), if running.len() < slots => match delivery {
+                Some(delivery) => { running.spawn(handle(Arc::clone(&context), delivery)); }
+                None => break,
+            },
+        }
+    }
+    while let Some(ended) = running.join_next().await {
+        log_panic(ended);
+    }
+    Ok(())
+}
+
+fn log_panic(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(problem) = ended {
+        error!(%problem, "a task ended abnormally; it will be delivered again");
+    }
+}
+
+async fn handle(context: Arc<TaskContext>, delivery: Delivery) {
+    let task: ChunkTask = match serde_json::from_slice(&delivery.payload) {
+        Ok(task) => task,
+        Err(problem) => {
+            error!(%problem, bytes = delivery.payload.len(), "a task can't be read and is dropped");
+            settle(delivery.ack().await);
+            return;
+        }
+    };
+    let span = info_span!("chunk", job = %task.job, chunk = task.chunk, epoch = task.epoch);
+    work(&context, &task, delivery).instrument(span).await;
+}
+
+/// State first: the task is acknowledged only after its report is safe in the queue.
+async fn work(context: &TaskContext, task: &ChunkTask, delivery: Delivery) {
+    if publish(context, task, Report::Started {}).await.is_err() {
+        tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+        settle(delivery.requeue().await);
+        return;
+    }
+    let begun = Instant::now();
+    let Some(report) = task::run(context, task).await else {
+        // The worker is stopping.
+        settle(delivery.requeue().await);
+        return;
+    };
+    log_outcome(&report, begun.elapsed());
+    let mut outcome = publish(context, task, report).await;
+    if let Err(PublishError::Unfit(problem)) = &outcome {
+        error!(%problem, "a report can't be sent as a message; the chunk fails");
+        let failure = Failure::new(FailureCode::Internal, "The text of this chunk is too long for a message.");
+        outcome = publish(context, task, Report::Failed { failure }).await;
+    }
+    match outcome {
+        Ok(()) => settle(delivery.ack().await),
+        Err(problem) => {
+            warn!(%problem, "a report can't be delivered; the task is given back");
+            tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+            settle(delivery.requeue().await);
+        }
+    }
+}
+
+fn log_outcome(report: &Report, took: Duration) {
+    let seconds = took.as_secs_f64();
+    match report {
+        Report::Completed { result } => info!(passages = result.passages.len(), seconds, "chunk done"),
+        Report::NeedsChunk { needed } => debug!(needed, seconds, "chunk waits for another one"),
+        Report::Failed { failure } => warn!(code = ?failure.code, detail = %failure.detail, seconds, "chunk failed"),
+        Report::Started {} | Report::Probed { .. } => {}
+    }
+}
+
+/// Why a report did not reach the queue.
+#[derive(Debug, Error)]
+pub(crate) enum PublishError {
+    /// Later it may.
+    #[error(transparent)]
+    Queue(QueueError),
+    /// It never will.
+    #[error("{0}")]
+    Unfit(String),
+}
+
+/// Publishes a report about `task`.
+pub(crate) async fn publish(
+    context: &TaskContext,
+    task: &ChunkTask,
+    report: Report,
+) -> Result<(), PublishError> {
+    let report =
+        WorkerReport { version: VERSION, job: task.job, chunk: task.chunk, epoch: task.epoch, report };
+    let payload = serde_json::to_vec(&CoordinatorMessage::Report(report))
+        .map_err(|problem| PublishError::Unfit(problem.to_string()))?;
+    match context.queue.publish(Topic::Coordinator, payload).await {
+        Ok(()) => Ok(()),
+        Err(problem @ QueueError::TooLong(_)) => Err(PublishError::Unfit(problem.to_string())),
+        Err(problem) => Err(PublishError::Queue(problem)),
+    }
+}
+
+fn settle(outcome: Result<(), QueueError>) {
+    if let Err(problem) = outcome {
+        debug!(%problem, "a task could not be settled; it will be delivered again, which is harmless");
+    }
+}

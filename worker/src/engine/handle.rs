@@ -1,0 +1,221 @@
+//! The handle that the rest of the worker holds.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use tokio::sync::Semaphore;
+
+use super::backend::Model;
+use super::mel::FrontEnd;
+use super::queue::{self, Queue};
+use super::request::{Answer, Language, Request, Task};
+use super::vocab::Vocab;
+use super::window::{self, Prepared};
+use super::{Detected, EngineError, MAX_WINDOW, Window, WindowText, vad};
+
+/// How to run the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineConfig {
+    /// Folder of a Whisper model in CTranslate2 format.
+    pub model_dir: PathBuf,
+    /// Replicas of the model, one thread and one copy of the weights each; 1 to 128.
+    pub slots: usize,
+    /// Windows that a replica works on at once, 1 to 64. More is faster over all and slower for each; it changes
+    /// no result. Default 4.
+    pub max_batch: usize,
+    /// Texts followed side by side in the search, 1 to 16. Default 5, as in Whisper.
+    pub beam_size: usize,
+}
+
+impl EngineConfig {
+    /// One slot and the defaults, with the model in `model_dir`.
+    pub fn new(model_dir: impl Into<PathBuf>) -> Self {
+        Self { model_dir: model_dir.into(), slots: 1, max_batch: 4, beam_size: 5 }
+    }
+}
+
+/// What is running.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineInfo {
+    /// `whisper`.
+    pub engine: &'static str,
+    /// The name of the model's folder.
+    pub model: String,
+    /// Whether it knows other languages than English.
+    pub multilingual: bool,
+    /// The languages it knows, as Whisper writes them.
+    pub languages: Vec<String>,
+}
+
+/// The engine; clones are handles to the same one. It ends with [`Engine::close`] or with its last handle.
+#[derive(Debug, Clone)]
+pub struct Engine(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    info: EngineInfo,
+    vocab: Vocab,
+    front_end: FrontEnd,
+    queue: Arc<Queue>,
+    /// Lets in as many windows as keep every replica busy with another batch waiting: this bounds the memory.
+    entry: Semaphore,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Engine {
+    /// Loads the model and starts the threads. Blocks for a second or more.
+    ///
+    /// # Errors
+    /// [`EngineError::ModelMissing`], [`EngineError::ModelInvalid`], [`EngineError::Setting`],
+    /// [`EngineError::Thread`]; [`EngineError::NotBuilt`] without the feature `whisper`.
+    pub fn load(config: EngineConfig) -> Result<Self, EngineError> {
+        let bounds = [
+            ("slots", config.slots, 128),
+            ("max_batch", config.max_batch, 64),
+            ("beam_size", config.beam_size, 16),
+        ];
+        for (name, value, max) in bounds {
+            if !(1..=max).contains(&value) {
+                return Err(EngineError::Setting { name, value, min: 1, max });
+            }
+        }
+        let vocab = Vocab::load(&config.model_dir)?;
+        let model = Arc::new(Model::load(&config, &vocab)?);
+        let multilingual = model.is_multilingual();
+        // `..` or a path ending in it has no name of its own; the real folder has.
+        let dir = config.model_dir.canonicalize().unwrap_or_else(|_| config.model_dir.clone());
+        let info = EngineInfo {
+            engine: "whisper",
+            model: dir.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+            multilingual,
+            languages: if multilingual { vocab.languages().to_vec() } else { vec!["en".to_owned()] },
+        };
+        let front_end = FrontEnd::new(model.n_mels());
+        let queue = Arc::new(Queue::default());
+        let threads = Mutex::new(queue::start(&queue, &model, config.slots, config.max_batch)?);
+        let entry = Semaphore::new(2 * config.slots * config.max_batch);
+        Ok(Self(Arc::new(Inner { info, vocab, front_end, queue, entry, threads })))
+    }
+
+    /// The text of a window. Waits while the engine has enough to do. Dropping the future abandons the window;
+    /// a pass of the model that has begun is finished, and its result let go.
+    ///
+    /// # Errors
+    /// [`EngineError::Window`], [`EngineError::Language`], [`EngineError::Inference`], [`EngineError::Closed`].
+    pub async fn transcribe(&self, window: Window) -> Result<WindowText, EngineError> {
+        check(&window.samples)?;
+        let language = self.language(window.language)?;
+        let _entry = self.0.entry.acquire().await.map_err(|_| EngineError::Closed)?;
+        let prepared = self.prepare(window.samples, language, window.prompt).await?;
+        let queue = &self.0.queue;
+        let run = move |request| async move {
+            match queue.run(request).await? {
+                Answer::Text(decoded) => Ok(decoded),
+                Answer::Language(_) => {
+                    Err(EngineError::Inference("a language in place of a text".to_owned()))
+                }
+            }
+        };
+        window::transcribe(&prepared, &self.0.vocab, run).await
+    }
+
+    /// The language spoken in up to 30 s of sound. A model that knows only English says so without listening.
+    ///
+    /// # Errors
+    /// As [`Engine::transcribe`].
+    pub async fn detect_language(&self, samples: Vec<f32>) -> Result<Detected, EngineError> {
+        check(&samples)?;
+        if !self.0.info.multilingual {
+            return Ok(Detected { language: "en".to_owned(), probability: 1.0 });
+        }
+        let _entry = self.0.entry.acquire().await.map_err(|_| EngineError::Closed)?;
+        let prepared = self.prepare(samples, Language::Detect, None).await?;
+        let request = Request {
+            from: 0,
+            to: prepared.mel.frames(),
+            mel: prepared.mel,
+            language: Language::Detect,
+            prompt: prepared.prompt,
+            task: Task::DetectLanguage,
+        };
+        match self.0.queue.run(request).await? {
+            Answer::Language(detected) => Ok(detected),
+            Answer::Text(_) => Err(EngineError::Inference("a text in place of a language".to_owned())),
+        }
+    }
+
+    /// What is running.
+    pub fn info(&self) -> EngineInfo {
+        self.0.info.clone()
+    }
+
+    /// Ends the engine: what waits or runs fails with [`EngineError::Closed`], the threads end after the batch
+    /// they are at, and then this returns. Once is enough; again does no harm.
+    pub async fn close(&self) {
+        let inner = Arc::clone(&self.0);
+        // It fails only if the runtime is shutting down; then the last handle joins the threads.
+        drop(tokio::task::spawn_blocking(move || inner.stop()).await);
+    }
+
+    /// The language to tell the model, if it knows it.
+    fn language(&self, language: Option<String>) -> Result<Language, EngineError> {
+        let info = &self.0.info;
+        match language {
+            Some(language) if info.languages.contains(&language) => Ok(Language::Known(language)),
+            Some(language) => Err(EngineError::Language { model: info.model.clone(), language }),
+            None if info.multilingual => Ok(Language::Detect),
+            None => Ok(Language::Known("en".to_owned())),
+        }
+    }
+
+    /// Does what needs no model: some 20 ms of computing for 30 s of sound, so on a thread made for that.
+    async fn prepare(
+        &self,
+        samples: Vec<f32>,
+        language: Language,
+        prompt: Option<String>,
+    ) -> Result<Prepared, EngineError> {
+        let inner = Arc::clone(&self.0);
+        let work = move || Prepared {
+            mel: Arc::new(inner.front_end.mel(&samples)),
+            speech: vad::speech_regions(&samples),
+            prompt: inner.vocab.prompt(prompt.as_deref().unwrap_or_default()).into(),
+            samples,
+            language,
+        };
+        // It fails only if the runtime is shutting down.
+        tokio::task::spawn_blocking(work).await.map_err(|_| EngineError::Closed)
+    }
+}
+
+impl Inner {
+    /// Closes the queue and waits for the threads.
+    fn stop(&self) {
+        self.entry.close();
+        self.queue.close();
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            // A thread that panicked has closed the queue and told of it already.
+            drop(thread.join());
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn check(samples: &[f32]) -> Result<(), EngineError> {
+    if samples.is_empty() {
+        Err(EngineError::Window("it has no samples"))
+    } else if samples.len() > MAX_WINDOW {
+        Err(EngineError::Window("it is longer than 30 s"))
+    } else if samples.iter().any(|sample| !sample.is_finite()) {
+        Err(EngineError::Window("a sample is not a finite number"))
+    } else {
+        Ok(())
+    }
+}

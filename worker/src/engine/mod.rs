@@ -1,0 +1,94 @@
+//! The local speech engine: Whisper on CTranslate2, with its own front end.
+//!
+//! A [`Window`] of up to 30 s of sound goes in, its [`WindowText`] comes out. The text is a pure function of the
+//! window, the model and the settings that are not about speed; never of what else was being transcribed, on
+//! which thread, or how often it was tried. (It may differ between kinds of processors, whose arithmetic units
+//! round differently.)
+//!
+//! | file | job |
+//! |---|---|
+//! | `mel` | samples → log-mel spectrogram |
+//! | `vad` | where somebody speaks |
+//! | `window` | what to decode of a window, again if doubtful |
+//! | `quality` | when a decoding is doubtful |
+//! | `segments` | timestamp tokens → segments |
+//! | `vocab` | text ↔ tokens |
+//! | `queue` | batches and threads |
+//! | `model` | the bridge to CTranslate2 (feature `whisper`) |
+
+// Without the bridge nothing fills in or reads some of the fields.
+#![cfg_attr(not(feature = "whisper"), allow(dead_code))]
+
+mod error;
+mod handle;
+mod mel;
+mod quality;
+mod queue;
+mod request;
+mod segments;
+pub mod vad;
+mod vocab;
+mod window;
+
+#[cfg(feature = "whisper")]
+#[path = "model.rs"]
+mod backend;
+#[cfg(not(feature = "whisper"))]
+#[path = "no_model.rs"]
+mod backend;
+
+pub use error::EngineError;
+pub use handle::{Engine, EngineConfig, EngineInfo};
+
+/// Samples a second that the engine takes.
+pub const SAMPLE_RATE: u32 = 16_000;
+/// Most samples of a window: 30 s.
+pub const MAX_WINDOW: usize = 480_000;
+
+/// A stretch of sound to transcribe.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Window {
+    /// 16 kHz mono, about -1 to 1, finite; 1 to [`MAX_WINDOW`] samples.
+    pub samples: Vec<f32>,
+    /// The language spoken, as Whisper writes it (`en`); `None`: the model says it from this window.
+    pub language: Option<String>,
+    /// What the model is to take as said before: names, spelling, style. Its last 223 tokens count.
+    pub prompt: Option<String>,
+}
+
+/// The text of a window.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WindowText {
+    /// The language spoken, as given or detected; `und` if it was not given and nobody speaks.
+    pub language: String,
+    /// In order of time; none if nobody speaks.
+    pub segments: Vec<WindowSegment>,
+    /// Passes of the model: 0 without speech, 1 normally, more if a pass was doubtful or stopped early.
+    pub attempts: u8,
+}
+
+/// A sentence or phrase, as the model cuts them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WindowSegment {
+    /// From the start of the window, in milliseconds.
+    pub start_ms: u32,
+    /// Likewise; later than the start, not later than the window's end.
+    pub end_ms: u32,
+    /// Without space around it, not empty.
+    pub text: String,
+    /// Average natural log-probability of a token, over the pass that gave the segment.
+    pub avg_logprob: f32,
+    /// The model's probability that the pass heard no speech, 0 to 1.
+    pub no_speech_prob: f32,
+    /// How many times smaller zlib makes the pass's text; above 2.4 it repeats itself.
+    pub compression_ratio: f32,
+}
+
+/// The language of a stretch of sound.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Detected {
+    /// As Whisper writes it (`en`).
+    pub language: String,
+    /// 0 to 1.
+    pub probability: f32,
+}

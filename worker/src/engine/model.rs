@@ -1,0 +1,202 @@
+//! The bridge to CTranslate2: a batch of requests in, tokens and probabilities out.
+//!
+//! Each replica computes on one thread. Per window, all arithmetic of the encoder and of the beam search is a
+//! function of that window alone; the test `a_batch_changes_nothing` holds this fast, bit by bit.
+
+use std::path::Path;
+
+use ct2rs::sys::{
+    ComputeType, Config, Device, StorageView, Whisper, WhisperGenerationResult, WhisperOptions,
+};
+
+use super::mel::FRAMES;
+use super::request::{Answer, Decoded, Language, Request, Strategy, Task};
+use super::vocab::Vocab;
+use super::{Detected, EngineConfig, EngineError};
+
+/// Largest file of weights that is loaded: large-v3 in float32 has 6.2 GB.
+const MAX_MODEL_BYTES: u64 = 16 << 30;
+/// Positions that the decoder has; half of them may hold new text.
+const MAX_LENGTH: usize = 448;
+/// A transcript's first timestamp is at most 1 s, in steps of 20 ms.
+const MAX_FIRST_TIMESTAMP: usize = 50;
+
+/// The weights, once for each slot, and what the requests need from the model.
+pub struct Model {
+    whisper: Whisper,
+    suppressed: Vec<i32>,
+    beam_size: usize,
+}
+
+impl Model {
+    /// Loads the weights as 8-bit integers; takes a second or more.
+    ///
+    /// # Errors
+    /// [`EngineError::ModelMissing`] or [`EngineError::ModelInvalid`].
+    pub fn load(config: &EngineConfig, vocab: &Vocab) -> Result<Self, EngineError> {
+        let dir = &config.model_dir;
+        let invalid = |reason: String| EngineError::ModelInvalid { path: dir.clone(), reason };
+        check_size(dir)?;
+        let whisper = Whisper::new(
+            dir,
+            Config {
+                // Stated, not "the fastest this machine has", which could differ from worker to worker.
+                compute_type: ComputeType::INT8,
+                device: Device::CPU,
+                // One replica for each entry.
+                device_indices: vec![0; config.slots],
+                // More threads in a replica would split sums differently; more replicas serve better anyway.
+                num_threads_per_replica: 1,
+                ..Config::default()
+            },
+        )
+        .map_err(|error| invalid(error.to_string()))?;
+        if !matches!(whisper.n_mels(), 80 | 128) {
+            return Err(invalid(format!("{} mel bands instead of 80 or 128", whisper.n_mels())));
+        }
+        if whisper.is_multilingual() && vocab.languages().is_empty() {
+            return Err(invalid("a multilingual model without language tokens".to_owned()));
+        }
+        Ok(Self { whisper, suppressed: vocab.suppressed().to_vec(), beam_size: config.beam_size })
+    }
+
+    /// Whether the model knows other languages than English.
+    pub fn is_multilingual(&self) -> bool {
+        self.whisper.is_multilingual()
+    }
+
+    /// Mel bands that the model takes.
+    pub fn n_mels(&self) -> usize {
+        self.whisper.n_mels()
+    }
+
+    /// Runs requests that fit together ([`Request::fits`]) as one batch; one answer for each, in order.
+    ///
+    /// # Errors
+    /// [`EngineError::Inference`] for the whole batch.
+    pub fn run(&self, batch: &[&Request]) -> Result<Vec<Answer>, EngineError> {
+        let Some(first) = batch.first() else { return Ok(Vec::new()) };
+        let encoded = self.encode(batch)?;
+        let languages = self.languages(batch, &encoded)?;
+        let strategy = match first.task {
+            Task::Transcribe(strategy) => strategy,
+            Task::DetectLanguage => return Ok(languages.into_iter().map(Answer::Language).collect()),
+        };
+        let prompts: Vec<Vec<String>> = batch
+            .iter()
+            .zip(&languages)
+            .map(|(request, detected)| self.prompt(request, &detected.language))
+            .collect();
+        let results = self.whisper.generate(&encoded, &prompts, &self.options(strategy)).map_err(failed)?;
+        same_count(results.len(), batch.len())?;
+        let answers = results.into_iter().zip(languages);
+        Ok(answers.map(|(result, detected)| Answer::Text(decoded(result, detected.language))).collect())
+    }
+
+    /// The encoder's view of each part; shared by language detection and transcription.
+    fn encode(&self, batch: &[&Request]) -> Result<StorageView<'static>, EngineError> {
+        let mut features = Vec::with_capacity(batch.len() * self.n_mels() * FRAMES);
+        for request in batch {
+            request.mel.append_padded(request.from, request.to, &mut features);
+        }
+        let shape = [batch.len(), self.n_mels(), FRAMES];
+        let features = StorageView::new(&shape, &mut features, Device::CPU).map_err(failed)?;
+        self.whisper.encode(&features, true).map_err(failed)
+    }
+
+    /// The language of each part, given or detected.
+    fn languages(&self, batch: &[&Request], encoded: &StorageView) -> Result<Vec<Detected>, EngineError> {
+        let given: Vec<Detected> = batch
+            .iter()
+            .filter_map(|request| match &request.language {
+                Language::Known(language) => Some(Detected { language: language.clone(), probability: 1.0 }),
+                Language::Detect => None,
+            })
+            .collect();
+        if given.len() == batch.len() {
+            return Ok(given);
+        }
+        let probabilities = self.whisper.detect_language(encoded).map_err(failed)?;
+        let best: Vec<Detected> = probabilities
+            .into_iter()
+            .filter_map(|languages| {
+                let best = languages.into_iter().next()?;
+                let language = best.language.strip_prefix("<|")?.strip_suffix("|>")?.to_owned();
+                Some(Detected { language, probability: best.probability })
+            })
+            .collect();
+        same_count(best.len(), batch.len())?;
+        Ok(best)
+    }
+
+    /// The tokens that the decoder starts from.
+    fn prompt(&self, request: &Request, language: &str) -> Vec<String> {
+        let mut prompt = request.prompt.to_vec();
+        prompt.push("<|startoftranscript|>".to_owned());
+        if self.is_multilingual() {
+            prompt.push(format!("<|{language}|>"));
+            prompt.push("<|transcribe|>".to_owned());
+        }
+        prompt
+    }
+
+    fn options(&self, strategy: Strategy) -> WhisperOptions {
+        WhisperOptions {
+            beam_size: self.beam_size,
+            no_repeat_ngram_size: match strategy {
+                Strategy::Beam => 0,
+                Strategy::NoRepeat => 3,
+            },
+            max_length: MAX_LENGTH,
+            max_initial_timestamp_index: MAX_FIRST_TIMESTAMP,
+            return_scores: true,
+            return_no_speech_prob: true,
+            suppress_tokens: self.suppressed.clone(),
+            ..WhisperOptions::default()
+        }
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> EngineError {
+    EngineError::Inference(error.to_string())
+}
+
+fn same_count(results: usize, requests: usize) -> Result<(), EngineError> {
+    if results == requests {
+        Ok(())
+    } else {
+        Err(failed(format!("{results} results for {requests} requests")))
+    }
+}
+
+/// The best hypothesis. Its score is an average over its tokens; Whisper counts the end-of-text as one more.
+fn decoded(result: WhisperGenerationResult, language: String) -> Decoded {
+    let ids = result.sequences_ids.into_iter().next().unwrap_or_default();
+    let tokens: Vec<u32> = ids.into_iter().filter_map(|id| u32::try_from(id).ok()).collect();
+    let score = result.scores.first().copied().unwrap_or(f32::NEG_INFINITY);
+    let length = tokens.len() as f32;
+    Decoded {
+        tokens,
+        avg_logprob: score * length / (length + 1.0),
+        no_speech_prob: result.no_speech_prob,
+        language,
+    }
+}
+
+/// Looks at the file of weights before the inference library does.
+fn check_size(dir: &Path) -> Result<(), EngineError> {
+    match std::fs::metadata(dir.join("model.bin")) {
+        Ok(file) if file.is_file() && (1..=MAX_MODEL_BYTES).contains(&file.len()) => Ok(()),
+        Ok(_) => Err(EngineError::ModelInvalid {
+            path: dir.to_owned(),
+            reason: format!("model.bin is not a file of 1 to {MAX_MODEL_BYTES} bytes"),
+        }),
+        Err(_) => Err(EngineError::ModelMissing { path: dir.to_owned() }),
+    }
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model").field("whisper", &self.whisper).finish_non_exhaustive()
+    }
+}

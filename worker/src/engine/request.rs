@@ -1,0 +1,73 @@
+//! What travels between a window's logic and the threads that run the model.
+
+use std::sync::Arc;
+
+use super::Detected;
+use super::mel::Mel;
+
+/// One pass of the model over a part of a window.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub mel: Arc<Mel>,
+    /// The part: frames of 10 ms, at most 3000 of them.
+    pub from: usize,
+    pub to: usize,
+    pub language: Language,
+    /// Tokens (by name) before the transcript: what was said before, or nothing.
+    pub prompt: Arc<[String]>,
+    pub task: Task,
+}
+
+/// The language of the part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Language {
+    /// As Whisper writes it: `en`.
+    Known(String),
+    /// The model is to say, from the part itself.
+    Detect,
+}
+
+/// What to do with the part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    Transcribe(Strategy),
+    DetectLanguage,
+}
+
+/// How to search for the most probable text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strategy {
+    /// Plain beam search.
+    Beam,
+    /// Beam search in which no three tokens may come twice in a row of the same order: breaks loops.
+    NoRepeat,
+}
+
+/// What a request gives.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    Text(Decoded),
+    Language(Detected),
+}
+
+/// The text of a part.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decoded {
+    /// Text and timestamps, without prompt and end-of-text.
+    pub tokens: Vec<u32>,
+    /// Average natural log-probability of a token, the end-of-text included.
+    pub avg_logprob: f32,
+    /// Probability of the no-speech token at the start.
+    pub no_speech_prob: f32,
+    /// As given or detected.
+    pub language: String,
+}
+
+impl Request {
+    /// Whether the model can work on both in one call: it takes one task and one length of prompt at a time.
+    pub fn fits(&self, other: &Self) -> bool {
+        self.task == other.task
+            && self.prompt.len() == other.prompt.len()
+            && (self.language == Language::Detect) == (other.language == Language::Detect)
+    }
+}

@@ -1,0 +1,54 @@
+//! One file a container: what a probe reads from its beginning, and how its packets are found from any byte on.
+//!
+//! A scanner works cell by cell. Cells are fixed stretches of the file (a grid that begins at the first packet), and
+//! the list of a cell depends on the bytes alone, never on where a worker began to read: so all workers agree on
+//! every packet, whatever the chunk size, even where the bytes are damaged.
+
+pub(crate) mod flac;
+pub(crate) mod flac_frame;
+pub(crate) mod id3;
+pub(crate) mod mp3;
+pub(crate) mod mp3_frame;
+pub(crate) mod wav;
+
+use std::ops::Range;
+
+use super::error::MediaError;
+use super::init::{InitSection, Layout};
+use super::packet::Packet;
+use super::source::Span;
+
+/// Finds the packets of one kind of container.
+pub(crate) trait Scanner: Send {
+    /// Bytes of a cell of the grid.
+    fn cell_len(&self) -> u64;
+
+    /// The packets whose first byte lies in `cell` (a cell of the grid), in order.
+    ///
+    /// A damaged stretch is one packet; it belongs to the cell in which it begins. Reads before the cell only as
+    /// far as finding the first packet takes, and after it only as far as the last packet of the cell takes.
+    fn scan(&self, bytes: &mut Span<'_>, cell: Range<u64>) -> Result<Vec<Packet>, MediaError>;
+
+    /// Frames before `packet` in the whole recording, where the container itself says so exactly.
+    fn absolute_start(&self, bytes: &mut Span<'_>, packet: &Packet) -> Result<Option<u64>, MediaError>;
+}
+
+/// The scanner for a recording.
+pub(crate) fn scanner(init: &InitSection) -> Box<dyn Scanner> {
+    match &init.layout {
+        Layout::Pcm { frame_bytes, block_frames } => {
+            Box::new(wav::PcmScanner::new(init.data(), *frame_bytes, *block_frames))
+        }
+        Layout::Flac { stream, first_sample } => {
+            Box::new(flac::FlacScanner::new(init.data(), stream.clone(), *first_sample))
+        }
+        Layout::Mp3 { fixed_header_bits } => Box::new(mp3::Mp3Scanner::new(init.data(), *fixed_header_bits)),
+    }
+}
+
+/// Big- and little-endian numbers from untrusted bytes; `None` where there are too few.
+pub(crate) fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    let mut out = [0u8; N];
+    out.copy_from_slice(bytes.get(at..at.checked_add(N)?)?);
+    Some(out)
+}

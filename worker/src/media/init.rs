@@ -1,0 +1,181 @@
+//! The init section: everything a worker needs to start in the middle of a recording.
+
+use std::ops::Range;
+
+use scriptorium_contracts::media::MediaInfo;
+use serde::{Deserialize, Serialize};
+
+use super::error::MediaError;
+
+/// What a worker needs to start in the middle; found once by [`probe`](super::probe()), kept with the job.
+///
+/// Bounded: below 1 KiB for the formats of today.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InitSection {
+    /// [`InitSection::VERSION`] of the program that wrote it; packet lists and cuts may differ between versions.
+    pub version: u16,
+    /// What the recording is, for people and for the job's status.
+    pub media: MediaInfo,
+    /// Length of the recording in bytes.
+    pub file_len: u64,
+    /// First byte of the first packet.
+    pub data_start: u64,
+    /// End of the bytes in which packets may begin.
+    pub data_end: u64,
+    /// How packets are found.
+    pub layout: Layout,
+    /// How packets are decoded.
+    pub codec: Codec,
+    /// What the encoder added and nobody shall hear.
+    pub trim: Trim,
+}
+
+impl InitSection {
+    /// Version of the packet lists, anchors and cuts that this program makes.
+    pub const VERSION: u16 = 1;
+
+    pub(crate) fn rate(&self) -> u32 {
+        self.media.sample_rate.max(1)
+    }
+
+    pub(crate) fn channels(&self) -> usize {
+        usize::try_from(self.media.channels).unwrap_or(1).max(1)
+    }
+
+    /// Refuses a section that another version wrote, or that belongs to another recording.
+    pub(crate) fn check(&self, file_len: u64) -> Result<(), MediaError> {
+        let whole = self.data_start <= self.data_end && self.data_end <= self.file_len;
+        let audible = (1..=MAX_RATE).contains(&self.media.sample_rate)
+            && (1..=u32::from(MAX_CHANNELS)).contains(&self.media.channels);
+        if self.version != Self::VERSION {
+            return Err(MediaError::Stale { what: format!("written by version {}", self.version) });
+        }
+        if self.file_len != file_len || !whole || !audible {
+            return Err(MediaError::Stale { what: "it describes another file".to_owned() });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn data(&self) -> Range<u64> {
+        self.data_start..self.data_end
+    }
+}
+
+/// Highest rate that is accepted, Hz.
+pub(crate) const MAX_RATE: u32 = 768_000;
+/// Lowest rate that is accepted, Hz.
+pub(crate) const MIN_RATE: u32 = 1_000;
+/// Most channels that are accepted.
+pub(crate) const MAX_CHANNELS: u16 = 64;
+
+/// How packets are found in the bytes: one case a container.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Layout {
+    /// Blocks of equal length, by arithmetic.
+    Pcm {
+        /// Bytes of one frame over all channels.
+        frame_bytes: u32,
+        /// Frames of one block.
+        block_frames: u32,
+    },
+    /// FLAC frames, found by their CRCs.
+    Flac {
+        /// What all frame headers have to agree with.
+        stream: FlacStream,
+        /// Sample number of the first frame; not zero where the file was cut out of a longer one.
+        first_sample: u64,
+    },
+    /// MPEG audio frames, found by chains of headers.
+    Mp3 {
+        /// The bits of the header that never change within a stream, in their places.
+        fixed_header_bits: u32,
+    },
+}
+
+/// The facts of a FLAC stream that its frames repeat or leave out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlacStream {
+    /// Hz.
+    pub sample_rate: u32,
+    /// 1 to 8.
+    pub channels: u8,
+    /// 4 to 32.
+    pub bits: u8,
+    /// Frames of a block, where blocks are of fixed size: of all but the last.
+    pub max_block: u16,
+    /// Whether frame headers count samples instead of blocks.
+    pub variable: bool,
+    /// Frames of the whole stream, where known.
+    pub total: Option<u64>,
+}
+
+/// How packets are decoded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Codec {
+    /// Interleaved PCM, little-endian.
+    Pcm(PcmFormat),
+    /// FLAC, with its 34 bytes of stream information.
+    Flac {
+        /// The STREAMINFO block without its header.
+        stream_info: Vec<u8>,
+    },
+    /// MPEG audio layer III.
+    Mp3 {
+        /// Whether frames are of MPEG-1 (reservoir of 511 bytes) or MPEG-2/2.5 (255 bytes).
+        mpeg1: bool,
+    },
+}
+
+/// Sample formats of interleaved PCM; all little-endian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PcmFormat {
+    /// 8 bits, unsigned.
+    U8,
+    /// 16 bits, signed.
+    S16,
+    /// 24 bits, signed.
+    S24,
+    /// 32 bits, signed.
+    S32,
+    /// 32 bits, floating point.
+    F32,
+    /// 64 bits, floating point.
+    F64,
+}
+
+impl PcmFormat {
+    /// Bytes of one sample of one channel.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::U8 => 1,
+            Self::S16 => 2,
+            Self::S24 => 3,
+            Self::S32 | Self::F32 => 4,
+            Self::F64 => 8,
+        }
+    }
+
+    /// The name under which the format is known, as `MediaInfo::codec` gives it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::U8 => "pcm_u8",
+            Self::S16 => "pcm_s16le",
+            Self::S24 => "pcm_s24le",
+            Self::S32 => "pcm_s32le",
+            Self::F32 => "pcm_f32le",
+            Self::F64 => "pcm_f64le",
+        }
+    }
+}
+
+/// What the encoder added: done once, here, never by the decoder (FINDINGS: "trimming done once").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trim {
+    /// Frames to drop at the start.
+    pub start: u32,
+    /// Frames to drop at the end …
+    pub end: u32,
+    /// … but only if the last packet ends at this byte, that is if the file is as long as its encoder made it.
+    pub end_if_data_ends_at: Option<u64>,
+}

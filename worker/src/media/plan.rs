@@ -1,0 +1,207 @@
+//! The plan of a chunk: its duration and its passages, found by scanning (DESIGN section 2).
+
+use std::ops::Range;
+
+use scriptorium_contracts::transcript::DamagedFrames;
+use serde::{Deserialize, Serialize};
+
+use super::anchor::{ANCHOR_SECONDS, AnchorFinder, Placed};
+use super::cells::{Cells, Walk};
+use super::cut::{Cut, cut_at};
+use super::damage::note;
+use super::error::MediaError;
+use super::init::InitSection;
+use super::packet::Packet;
+use super::source::ByteSource;
+
+/// What a chunk holds. Frames are counted at the recording's rate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkPlan {
+    /// Frames of the packets that the chunk owns; the sums of all chunks before give a chunk's absolute time.
+    pub frames: u64,
+    /// Frames before the chunk's first packet, where the container itself says so (WAV, FLAC).
+    pub absolute_start: Option<u64>,
+    /// The passages whose anchor the chunk owns, in order; none where a chunk is shorter than a passage.
+    pub passages: Vec<PassagePlan>,
+    /// Stretches that begin in the chunk and hold no packets, as far as their length can be told; silence stands in
+    /// their place. Packets that turn out to be undecodable are told by the reader of their passage.
+    pub damaged: Vec<DamagedFrames>,
+}
+
+/// A stretch from one cut to the next. Relative to the first packet that the chunk owns: it may begin before it (a
+/// cut lies up to 3 seconds before its anchor), and it usually ends in a later chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassagePlan {
+    /// First frame.
+    pub start: i64,
+    /// Frame after the last.
+    pub end: i64,
+    /// First byte of the packet from which decoding restarts.
+    pub restart: u64,
+    /// Frames from the start of that packet to `start`.
+    pub skip: u64,
+}
+
+impl PassagePlan {
+    /// Frames of the passage.
+    pub fn frames(&self) -> u64 {
+        self.end.saturating_sub(self.start).try_into().unwrap_or(0)
+    }
+}
+
+/// Plans one chunk, given the range of its bytes: scans it, and of its surroundings what its anchors take.
+///
+/// Reads W (20 s) before the chunk, and after it until its last anchor's successor is certain or none of its packets
+/// can be an anchor any more. Memory is bounded by 2 W of packet records.
+///
+/// # Errors
+/// [`MediaError::Read`] with [`ReadError::Missing`](super::ReadError::Missing) names the chunk that is needed next;
+/// calling again when it is there begins anew.
+pub fn plan_chunk(
+    source: &dyn ByteSource,
+    init: &InitSection,
+    chunk: Range<u64>,
+) -> Result<ChunkPlan, MediaError> {
+    let mut planner = Planner::new(source, init, chunk)?;
+    let Some((first_cell, before)) = planner.context()? else {
+        return Ok(planner.plan);
+    };
+    let mut walk = Walk::from_cell(Cells::new(source, init)?, first_cell);
+    // The packets before the chunk have negative times.
+    let mut at = i64::try_from(before).map_or(i64::MIN, |frames| -frames);
+    while let Some(packet) = walk.next()? {
+        let placed = Placed { packet, start: at };
+        at = placed.end();
+        if planner.take(placed)? {
+            return Ok(planner.plan);
+        }
+    }
+    planner.finish(at);
+    Ok(planner.plan)
+}
+
+struct Planner<'a> {
+    source: &'a dyn ByteSource,
+    init: &'a InitSection,
+    chunk: Range<u64>,
+    finder: AnchorFinder,
+    plan: ChunkPlan,
+    /// The cut of the latest own anchor, whose passage is not closed yet.
+    open: Option<Cut>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(source: &'a dyn ByteSource, init: &'a InitSection, chunk: Range<u64>) -> Result<Self, MediaError> {
+        init.check(source.len())?;
+        let finder = AnchorFinder::new(init.rate(), init.data_start);
+        Ok(Self { source, init, chunk, finder, plan: ChunkPlan::default(), open: None })
+    }
+
+    /// The cell from which scanning has to begin, and the frames from its first packet to the chunk's first packet;
+    /// `None` if the chunk owns no packet.
+    fn context(&mut self) -> Result<Option<(u64, u64)>, MediaError> {
+        let data = self.init.data();
+        let own = self.chunk.start.max(data.start)..self.chunk.end.min(data.end);
+        if own.is_empty() {
+            return Ok(None);
+        }
+        let mut cells = Cells::new(self.source, self.init)?;
+        let mut cell = cells.of(own.start);
+        let last = cells.of(own.end - 1);
+        let (mut before, mut own_from) = (0u64, None);
+        // Chunks may begin with cells full of a packet, or a damaged stretch, that began long before.
+        for candidate in cell..=last {
+            let packets = cells.packets(candidate)?;
+            let first_own = packets.iter().position(|packet| own.contains(&packet.offset));
+            if candidate == cell {
+                before = duration(&packets[..first_own.unwrap_or(packets.len())]);
+            }
+            if let Some(first_own) = first_own {
+                self.plan.absolute_start = absolute(&mut cells, &packets[first_own..])?;
+                own_from = Some(candidate);
+                break;
+            }
+        }
+        if own_from.is_none() {
+            return Ok(None);
+        }
+        let window = u64::from(ANCHOR_SECONDS) * u64::from(self.init.rate());
+        while cell > 0 && before <= window {
+            cell -= 1;
+            before += duration(&cells.packets(cell)?);
+        }
+        Ok(Some((cell, before)))
+    }
+
+    fn owns(&self, packet: &Packet) -> bool {
+        self.chunk.contains(&packet.offset)
+    }
+
+    /// Takes the next packet; true when the plan is complete.
+    fn take(&mut self, placed: Placed) -> Result<bool, MediaError> {
+        let own = self.owns(&placed.packet);
+        if own {
+            self.plan.frames += placed.packet.duration();
+            if placed.packet.damaged {
+                note(&mut self.plan.damaged, placed.start, placed.end());
+            }
+        }
+        if let Some(anchor) = self.finder.push(placed)? {
+            self.anchor(&anchor)?;
+        }
+        let beyond = placed.packet.offset >= self.chunk.end;
+        let undecided = self.finder.candidate().is_some_and(|found| self.owns(&found.packet));
+        Ok(beyond && self.open.is_none() && !undecided)
+    }
+
+    /// A confirmed anchor closes the open passage, and opens one if it is the chunk's own.
+    fn anchor(&mut self, anchor: &Placed) -> Result<(), MediaError> {
+        let own = self.owns(&anchor.packet);
+        if !own && self.open.is_none() {
+            return Ok(());
+        }
+        let cut = cut_at(self.source, self.init, anchor, self.finder.recent())?;
+        self.close(cut.frame);
+        if own {
+            self.open = Some(cut);
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, end: i64) {
+        if let Some(cut) = self.open.take().filter(|cut| end > cut.frame) {
+            self.plan.passages.push(PassagePlan {
+                start: cut.frame,
+                end,
+                restart: cut.restart,
+                skip: cut.skip,
+            });
+        }
+    }
+
+    /// The end of the recording closes the open passage. An unconfirmed candidate lies too close to the end to be an
+    /// anchor, unless it is the first packet, which always is one.
+    fn finish(&mut self, end: i64) {
+        let first = self.finder.candidate().filter(|found| found.packet.offset == self.init.data_start);
+        if let Some(first) = first.filter(|first| self.chunk.contains(&first.packet.offset)) {
+            self.open = Some(Cut { frame: first.start, restart: first.packet.offset, skip: 0 });
+        }
+        self.close(end);
+    }
+}
+
+fn duration(packets: &[Packet]) -> u64 {
+    packets.iter().map(Packet::duration).sum()
+}
+
+/// Frames before the first of `packets`, by the first of them that knows.
+fn absolute(cells: &mut Cells<'_>, packets: &[Packet]) -> Result<Option<u64>, MediaError> {
+    let mut before = 0;
+    for packet in packets {
+        if let Some(start) = cells.absolute_start(packet)? {
+            return Ok(start.checked_sub(before));
+        }
+        before += packet.duration();
+    }
+    Ok(None)
+}

@@ -1,0 +1,57 @@
+//! What a recording is, from its first bytes (DESIGN: "The first chunk tells what the file is").
+
+use super::decode::Decoder;
+use super::error::MediaError;
+use super::formats::{flac, id3, mp3, wav};
+use super::init::InitSection;
+use super::magic::{Known, describe, recognise};
+use super::source::{ByteSource, Span};
+
+/// Bytes by which a file is recognised.
+const HEAD: u64 = 512;
+
+/// Finds out what the recording is and everything a worker needs to start in its middle.
+///
+/// Reads the beginning only: headers, and for an MP3 the first few frames after its tags, whose bodies (covers) are
+/// skipped, not read.
+///
+/// # Errors
+/// [`MediaError::NotAudio`] and [`MediaError::Unsupported`] say what was found; [`MediaError::Read`] with
+/// [`ReadError::Missing`](super::ReadError::Missing) which chunk the answer lies in.
+pub fn probe(source: &dyn ByteSource) -> Result<InitSection, MediaError> {
+    let init = recognised(source)?;
+    // What the decoder refuses is told now, not when the first passage is decoded.
+    Decoder::new(&init)?;
+    Ok(init)
+}
+
+fn recognised(source: &dyn ByteSource) -> Result<InitSection, MediaError> {
+    let mut bytes = Span::new(source);
+    let (base, title) = id3::skip(&mut bytes, 0)?;
+    let head = bytes.slice(base, base + HEAD)?.to_vec();
+    if head.starts_with(b"fLaC") {
+        let mut init = flac::probe(&mut bytes, base)?;
+        init.media.title = init.media.title.or(title);
+        return Ok(init);
+    }
+    if is_wave(&head) && base == 0 {
+        return wav::probe(&mut bytes);
+    }
+    let known = recognise(&head);
+    match known {
+        Some(Known::Other(found)) => return Err(MediaError::not_audio(found)),
+        Some(Known::Audio(found)) => return Err(MediaError::unsupported(found)),
+        None => {}
+    }
+    if let Some(init) = mp3::probe(&mut bytes, base, title)? {
+        return Ok(init);
+    }
+    if base > 0 {
+        return Err(MediaError::not_audio("an ID3 tag without any audio after it"));
+    }
+    Err(MediaError::not_audio(describe(&head)))
+}
+
+fn is_wave(head: &[u8]) -> bool {
+    (head.starts_with(b"RIFF") || head.starts_with(b"RF64")) && head.get(8..12) == Some(b"WAVE")
+}

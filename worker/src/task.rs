@@ -1,0 +1,213 @@
+//! One chunk: from its task to the report.
+
+use crate::chunk_source::ChunkSource;
+use crate::consume::{PublishError, publish};
+use crate::engine::{Engine, EngineError};
+use crate::media::{self, ByteSource, InitSection, MediaError, ReadError};
+use crate::passage::{self, Piece};
+use bytes::Bytes;
+use scriptorium_contracts::failure::{Failure, FailureCode};
+use scriptorium_contracts::message::{ChunkTask, Report};
+use scriptorium_contracts::transcript::ChunkResult;
+use scriptorium_contracts::{JobId, job::Layout, objects};
+use scriptorium_shared::objects::{Objects, ObjectsError};
+use scriptorium_shared::queue::Queue;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use thiserror::Error;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+/// Init sections kept by a worker; they are small.
+const INIT_SECTIONS_KEPT: usize = 64;
+/// An init section larger than this is not ours.
+const MAX_INIT_SECTION: usize = 16 << 20;
+/// Pieces between the decoder and the engine: the decoder stays a little ahead, and memory stays bounded.
+const PIECES_AHEAD: usize = 4;
+
+/// What all tasks of a worker share.
+pub(crate) struct TaskContext {
+    pub engine: Engine,
+    pub queue: Queue,
+    pub objects: Objects,
+    pub shutdown: CancellationToken,
+    init_sections: Mutex<VecDeque<(JobId, Arc<InitSection>)>>,
+}
+
+impl TaskContext {
+    pub fn new(engine: Engine, queue: Queue, objects: Objects, shutdown: CancellationToken) -> Self {
+        Self { engine, queue, objects, shutdown, init_sections: Mutex::default() }
+    }
+
+    fn known_init_section(&self, job: JobId) -> Option<Arc<InitSection>> {
+        let kept = self.init_sections.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter().find(|(id, _)| *id == job).map(|(_, init)| Arc::clone(init))
+    }
+
+    fn keep_init_section(&self, job: JobId, init: &Arc<InitSection>) {
+        let mut kept = self.init_sections.lock().unwrap_or_else(PoisonError::into_inner);
+        while kept.len() >= INIT_SECTIONS_KEPT {
+            kept.pop_front();
+        }
+        kept.push_back((job, Arc::clone(init)));
+    }
+}
+
+/// Why a chunk has no result.
+#[derive(Debug, Error)]
+pub(crate) enum TaskError {
+    #[error(transparent)]
+    Media(#[from] MediaError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Objects(#[from] ObjectsError),
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    #[error("a part of the program failed: {0}")]
+    Internal(String),
+}
+
+/// `None` if the worker is stopping and the task is to be handed back.
+pub(crate) async fn run(context: &TaskContext, task: &ChunkTask) -> Option<Report> {
+    let stop = context.shutdown.child_token();
+    // Dropped with this future: the decoder's thread then stops at its next read.
+    let _guard = stop.clone().drop_guard();
+    let outcome = tokio::select! {
+        () = context.shutdown.cancelled() => return None,
+        outcome = transcribe(context, task, stop) => outcome,
+    };
+    match outcome {
+        Ok(result) => Some(Report::Completed { result: Box::new(result) }),
+        Err(TaskError::Media(MediaError::Read(ReadError::Missing { chunk }))) => {
+            Some(Report::NeedsChunk { needed: chunk })
+        }
+        Err(TaskError::Media(MediaError::Read(ReadError::Cancelled))) => None,
+        Err(problem) => Some(Report::Failed { failure: failure_of(&problem) }),
+    }
+}
+
+async fn transcribe(
+    context: &TaskContext,
+    task: &ChunkTask,
+    stop: CancellationToken,
+) -> Result<ChunkResult, TaskError> {
+    let layout = Layout::new(task.total_size, task.chunk_size)
+        .map_err(|problem| TaskError::Internal(problem.to_string()))?;
+    let range =
+        layout.range(task.chunk).ok_or_else(|| TaskError::Internal("no such chunk".to_owned()))?;
+    let source: Arc<dyn ByteSource> =
+        Arc::new(ChunkSource::new(context.objects.clone(), task.job, layout, Handle::current(), stop));
+    let init = init_section(context, task, &source).await?;
+    let plan = {
+        let (source, init) = (Arc::clone(&source), Arc::clone(&init));
+        blocking(move || media::plan_chunk(&*source, &init, range.first..range.last + 1)).await??
+    };
+    let (send, pieces) = mpsc::channel::<Piece>(PIECES_AHEAD);
+    let plans = plan.passages.clone();
+    let decode = blocking(move || passage::decode(&*source, &init, &plans, &send));
+    let write = passage::transcribe(&context.engine, &task.options, &plan.passages, pieces);
+    let (decoded, written) = tokio::join!(decode, write);
+    // The decoder's error is the cause where both failed.
+    let mut damaged = decoded??;
+    damaged.extend(plan.damaged.iter().copied());
+    damaged.sort_by_key(|gap| gap.start);
+    let info = context.engine.info();
+    Ok(ChunkResult {
+        frames: plan.frames,
+        absolute_start: plan.absolute_start,
+        passages: written?,
+        damaged,
+        engine: info.engine.to_owned(),
+        model: info.model,
+    })
+}
+
+/// The job's init section: from this worker's memory, from the object store, or by looking at the recording.
+async fn init_section(
+    context: &TaskContext,
+    task: &ChunkTask,
+    source: &Arc<dyn ByteSource>,
+) -> Result<Arc<InitSection>, TaskError> {
+    let init = match context.known_init_section(task.job) {
+        Some(init) => init,
+        None => load_init_section(context, task, source).await?,
+    };
+    // The worker that looked at the recording may have died before its report: the first chunk always tells.
+    if task.chunk == 0 {
+        publish(context, task, Report::Probed { media: init.media.clone() }).await?;
+    }
+    Ok(init)
+}
+
+async fn load_init_section(
+    context: &TaskContext,
+    task: &ChunkTask,
+    source: &Arc<dyn ByteSource>,
+) -> Result<Arc<InitSection>, TaskError> {
+    let key = objects::init_section_key(task.job);
+    let stored = context.objects.read(&key, 0, MAX_INIT_SECTION).await?;
+    let init = match stored.map(|bytes| serde_json::from_slice::<InitSection>(&bytes)) {
+        Some(Ok(init)) => init,
+        unreadable => {
+            if let Some(Err(problem)) = unreadable {
+                warn!(%problem, "an init section can't be read; the recording is looked at again");
+            }
+            let source = Arc::clone(source);
+            let init = blocking(move || media::probe(&*source)).await??;
+            let body =
+                serde_json::to_vec(&init).map_err(|problem| TaskError::Internal(problem.to_string()))?;
+            context.objects.write(&key, Bytes::from(body), "application/json").await?;
+            init
+        }
+    };
+    let init = Arc::new(init);
+    context.keep_init_section(task.job, &init);
+    Ok(init)
+}
+
+/// Runs what computes or blocks on a thread for that; a panic there is this chunk's failure, not the worker's.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, TaskError> {
+    tokio::task::spawn_blocking(work).await.map_err(|problem| TaskError::Internal(problem.to_string()))
+}
+
+/// What the user gets to know. Internal text stays in the log.
+fn failure_of(problem: &TaskError) -> Failure {
+    match problem {
+        TaskError::Media(media) => media_failure(media),
+        TaskError::Engine(EngineError::Language { language, .. }) => Failure::new(
+            FailureCode::UnsupportedMedia,
+            format!("The model does not know the language {language:?}."),
+        ),
+        TaskError::Engine(engine) => {
+            error!(problem = %engine, "the engine failed");
+            Failure::new(FailureCode::EngineFailed, "The speech-to-text engine failed on this chunk.")
+        }
+        TaskError::Objects(_) | TaskError::Publish(_) => {
+            Failure::new(FailureCode::StorageUnavailable, "The object store or the queue did not answer.")
+        }
+        TaskError::Internal(what) => {
+            error!(%what, "a task failed by a defect of the program");
+            Failure::new(FailureCode::Internal, "An internal error; the operator's log has the details.")
+        }
+    }
+}
+
+fn media_failure(problem: &MediaError) -> Failure {
+    let code = match problem {
+        MediaError::NotAudio { .. } => FailureCode::NotAudio,
+        MediaError::Unsupported { .. } => FailureCode::UnsupportedMedia,
+        MediaError::Damaged { .. } | MediaError::Limit { .. } => FailureCode::DamagedMedia,
+        MediaError::Stale { .. } => FailureCode::Internal,
+        MediaError::Read(ReadError::Io { retryable, .. }) => {
+            let detail = "A chunk could not be read from the object store.";
+            let code =
+                if *retryable { FailureCode::StorageUnavailable } else { FailureCode::DamagedMedia };
+            return Failure::new(code, detail);
+        }
+        MediaError::Read(ReadError::Missing { .. } | ReadError::Cancelled) => FailureCode::Internal,
+    };
+    Failure::new(code, problem.to_string())
+}
