@@ -1,107 +1,149 @@
-"""The figures of the README: `make bench`, or `scripts/bench.sh [words] [equal] [tail]` for some of them.
-
-BENCH_AUDIO names a folder with manifest.tsv (columns `file` and `reference`) for the word error rate on more than the
-sample. If faster-whisper is installed, it gets the same files and the same model.
-"""
-
+"""Measures Scriptorium; see README.md. Each figure is one JSON line."""
+import argparse
 import csv
-import hashlib
+import json
 import os
-import platform
+import pathlib
+import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
-from chain import ROOT, SAMPLE, SAMPLE_TEXT, Server, Upload, repeated_sample, transcribe
-from words import NORMALISER, errors
+import client
 
-TAIL_MINUTES = (10, 30, 60)
-# Uploads as fast as this many times real time: slower than two cores transcribe, so that no backlog hides the tail.
-TAIL_PACE = 8
+HERE = pathlib.Path(__file__).resolve().parent
+FIXTURES = HERE.parent / "tests" / "fixtures"
 
 
-def machine():
-    names = [line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
-    return f"{os.cpu_count()} × {names[0] if names else platform.machine()}"
+def emit(**figures):
+    print(json.dumps(figures), flush=True)
 
 
 def clips():
-    folder = os.environ.get("BENCH_AUDIO")
+    """(path, reference) of the development set, or of the sample."""
+    folder = os.environ.get("SCRIPTORIUM_BENCH_AUDIO")
     if not folder:
-        return [(SAMPLE, SAMPLE_TEXT.read_text())]
-    with open(Path(folder, "manifest.tsv"), newline="") as manifest:
+        return [(FIXTURES / "sample.flac", (FIXTURES / "sample.txt").read_text())]
+    with open(pathlib.Path(folder) / "manifest.tsv", newline="") as manifest:
         rows = csv.DictReader(manifest, delimiter="\t", quoting=csv.QUOTE_NONE)
-        return [(Path(folder, row["file"]), row["reference"]) for row in rows]
+        return [(pathlib.Path(folder) / row["file"], row["reference"]) for row in rows]
 
 
-def rate(results):
-    wrong = sum(result[0] for result in results)
-    return 100 * wrong / max(1, sum(result[1] for result in results))
+def recording(minutes, target, *codec):
+    """Real speech of so many minutes: the clips one after the other, repeated as needed."""
+    listing = target.with_suffix(".txt")
+    paths = [path for path, _ in clips()]
+    listing.write_text("".join(f"file '{path}'\n" for path in paths * 20))
+    subprocess.run(["ffmpeg", "-v", "error", "-nostdin", "-y", "-f", "concat", "-safe", "0", "-i", listing,
+                    "-t", str(minutes * 60), *codec, target], check=True)
+    return target
 
 
-def words():
-    files = clips()
-    print(f"\n## Words ({len(files)} recordings, {NORMALISER})\n")
-    ours = [errors(text, transcribe(path).decode()) for path, text in files]
-    print(f"Scriptorium     {rate(ours):5.2f} % word error rate")
-    try:
-        from faster_whisper import WhisperModel
-    except ImportError:
-        print("faster-whisper  not installed (pip install faster-whisper)")
-        return
-    models = os.environ.get("SCRIPTORIUM_MODELS_DIR", str(ROOT / "models"))
-    model = WhisperModel(models + "/tiny.en", device="cpu", compute_type="int8")
-    theirs = []
-    for path, text in files:
-        segments, _ = model.transcribe(str(path), language="en", beam_size=5)
-        theirs.append(errors(text, " ".join(segment.text for segment in segments)))
-    print(f"faster-whisper  {rate(theirs):5.2f} % word error rate")
+def word_errors(reference, text):
+    a, b = reference.split(), text.split()
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        diagonal, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (x != y))
+    return row[-1], len(a)
 
 
-def equal():
-    print("\n## The same transcript, whatever the chunks and the workers\n")
-    seen = set()
+def rival(model):
+    from faster_whisper import WhisperModel
+    return WhisperModel(str(model), device="cpu", compute_type="int8", cpu_threads=os.cpu_count())
+
+
+def wer(options):
+    from whisper_normalizer.english import EnglishTextNormalizer
+    normal, theirs = EnglishTextNormalizer(), rival(options.model)
+    sums = {"scriptorium": [0, 0], "faster_whisper": [0, 0]}
+    for path, reference in clips():
+        ours = subprocess.run([options.binary, "transcribe", "-q", str(path)], check=True, capture_output=True,
+                              text=True).stdout
+        segments, _ = theirs.transcribe(str(path), language="en", beam_size=5)
+        texts = {"scriptorium": ours, "faster_whisper": " ".join(s.text for s in segments)}
+        for who, text in texts.items():
+            errors, words = word_errors(normal(reference), normal(text))
+            sums[who][0] += errors
+            sums[who][1] += words
+    for who, (errors, words) in sums.items():
+        emit(bench="wer", who=who, files=len(clips()), words=words, word_error_rate=round(errors / words, 4))
+
+
+def identical(options, folder):
+    path = recording(10, folder / "identical.wav", "-ac", "1", "-ar", "16000", "-c:a", "pcm_s16le")
+    results = {}
     for workers in (1, 2, 4):
-        for size in (1, 2, 5, 20):
-            begun = time.monotonic()
-            options = ("--format", "json", "--workers", str(workers), "--chunk-size-mb", str(size))
-            digest = hashlib.sha256(transcribe(SAMPLE, *options)).hexdigest()
-            seen.add(digest)
-            print(f"{workers} workers, chunks of {size:2} MB: {digest[:16]}  {time.monotonic() - begun:5.1f} s")
-    print("all the same" if len(seen) == 1 else f"DIFFERENT: {len(seen)} transcripts")
-    return len(seen) == 1
+        with client.Serve(options.binary, workers=workers) as serve:
+            for size in (1, 2, 5, 20):
+                job, _ = client.upload(serve.url, path, size)
+                client.wait(serve.url, job)
+                results.setdefault(client.transcript(serve.url, job), []).append(f"{size} MB × {workers}")
+    emit(bench="identical", runs=sum(map(len, results.values())), different_transcripts=len(results),
+         groups=list(results.values()))
 
 
-def tail():
-    print(f"\n## From the last notice to the final result (uploaded at {TAIL_PACE} × real time)\n")
-    with tempfile.TemporaryDirectory() as folder:
-        for minutes in TAIL_MINUTES:
-            path = repeated_sample(minutes, folder)
-            with Server("--log", "warn") as server:
-                begun = time.monotonic()
-                upload = Upload(server, path, 2)
-                told = upload.all(minutes * 60 / TAIL_PACE)
-                ended = upload.wait()
-                first = (upload.first_text or ended) - begun
-                print(
-                    f"{minutes:3} min, {len(upload.session['upload_urls']):3} chunks: tail {ended - told:5.1f} s, "
-                    f"first text after {first:5.1f} s, {server.cpu_seconds() / minutes * 60:4.0f} CPU s an hour of sound, "
-                    f"peak {server.peak_mebibytes():4.0f} MiB",
-                    flush=True,
-                )
+def tail(options, folder):
+    for minutes in (10, 30, 60):
+        path = recording(minutes, folder / "tail.mp3", "-ac", "1", "-ar", "44100", "-b:a", "128k")
+        with client.Serve(options.binary) as serve:
+            job, last_notice = client.upload(serve.url, path, 1, seconds=minutes * 60 / options.pace)
+            frame, ended = client.wait(serve.url, job)
+            emit(bench="tail", minutes=minutes, upload_pace=f"{options.pace} x real time", status=frame.get("status"),
+                 seconds_from_last_notice=round(ended - last_notice, 2))
+
+
+def memory(options, folder):
+    path = recording(60, folder / "memory.flac", "-ac", "2", "-ar", "44100")
+    serve = client.Serve(options.binary)
+    with serve:
+        idle = serve.memory_mib("VmRSS")
+        job, _ = client.upload(serve.url, path, 100)
+        client.wait(serve.url, job)
+    emit(bench="memory", minutes=60, file_mib=round(path.stat().st_size / client.MB), chunk_size_mb=100,
+         idle_mib=round(idle), peak_mib=round(serve.peak_mib))
+
+
+def speed(options, folder):
+    path = recording(10, folder / "speed.wav", "-ac", "1", "-ar", "16000", "-c:a", "pcm_s16le")
+    with client.Serve(options.binary) as serve:
+        cpu, begun = serve.cpu_seconds(), time.monotonic()
+        job, _ = client.upload(serve.url, path, 5)
+        _, ended = client.wait(serve.url, job)
+        cpu = serve.cpu_seconds() - cpu
+    emit(bench="speed", who="scriptorium", audio_seconds=600, times_real_time=round(600 / (ended - begun), 1),
+         cpu_seconds=round(cpu, 1))
+    from faster_whisper import BatchedInferencePipeline
+    model = rival(options.model)
+    for who, engine, extra in (("faster_whisper", model, {}),
+                               ("faster_whisper_batched_8", BatchedInferencePipeline(model=model), {"batch_size": 8})):
+        cpu, begun = time.process_time(), time.monotonic()
+        segments, _ = engine.transcribe(str(path), language="en", beam_size=5, **extra)
+        list(segments)
+        emit(bench="speed", who=who, audio_seconds=600, times_real_time=round(600 / (time.monotonic() - begun), 1),
+             cpu_seconds=round(time.process_time() - cpu, 1))
 
 
 def main():
-    asked = sys.argv[1:] or ["words", "equal", "tail"]
-    print(f"Machine: {machine()}")
-    good = True
-    for name in asked:
-        part = {"words": words, "equal": equal, "tail": tail}.get(name)
-        if part is None:
-            sys.exit(f"{name}: words, equal or tail")
-        good = part() is not False and good
-    sys.exit(0 if good else 1)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", nargs="*", default=["wer", "identical", "tail", "memory", "speed"])
+    parser.add_argument("--binary", default=str(HERE.parent / "target/release/scriptorium"))
+    parser.add_argument("--model", default=str(HERE.parent / "models/tiny.en"), help="the rival's model folder")
+    parser.add_argument("--pace", type=float, default=12, help="upload speed in x real time")
+    options = parser.parse_args()
+    with open("/proc/cpuinfo") as cpuinfo:
+        machine = next(line.split(":", 1)[1].strip() for line in cpuinfo if line.startswith("model name"))
+    emit(machine=machine, cores=os.cpu_count(), load=os.getloadavg()[0])
+    with tempfile.TemporaryDirectory() as folder:
+        for what in options.what:
+            run = {"identical": identical, "tail": tail, "memory": memory, "speed": speed}.get(what)
+            if what == "wer":
+                wer(options)
+            elif run:
+                run(options, pathlib.Path(folder))
+            else:
+                sys.exit(f"no benchmark named {what}")
 
 
 if __name__ == "__main__":

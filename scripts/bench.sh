@@ -1,5 +1,12 @@
 #!/bin/sh
-# The figures of the README. BENCH_AUDIO names a folder with manifest.tsv for the word error rate on more than the sample.
+# bench.sh [NAME…]: sets up the rival in a virtual environment under target/, then runs the benchmarks that are named
+# (benches/README.md), all by default.
 set -eu
 cd "$(dirname -- "$0")/.."
-exec python3 -B benches/bench.py "$@"
+venv=target/bench-venv
+if [ ! -x "$venv/bin/python" ]; then
+  python3 -m venv "$venv"
+fi
+"$venv/bin/pip" install --quiet --disable-pip-version-check -r benches/requirements.txt
+exec "$venv/bin/python" benches/bench.py --binary target/release/scriptorium \
+  --model "${SCRIPTORIUM_MODELS_DIR:-models}/tiny.en" "$@"

@@ -112,10 +112,7 @@ fn damage_is_a_gap_and_absurd_positions_are_refused() {
     let mut result = chunk(3_000, vec![passage(0, 3_000, "en", "one")]);
     result.damaged = vec![DamagedFrames { start: 1_000, end: 1_500 }];
     assembler.push(0, range(10), Some(&result)).unwrap();
-    assert_eq!(
-        assembler.finish().0.gaps,
-        [Gap { start: 1.0, end: 1.5, reason: GapReason::Damaged }]
-    );
+    assert_eq!(assembler.finish().0.gaps, [Gap { start: 1.0, end: 1.5, reason: GapReason::Damaged }]);
 
     for result in [chunk(u64::MAX, Vec::new()), chunk(0, vec![passage(-5, 0, "en", "x")])] {
         let mut assembler = Assembler::new(media()).unwrap();

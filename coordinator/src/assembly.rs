@@ -31,7 +31,8 @@ async fn transcript(
     header: &JobHeader,
     epoch: u32,
 ) -> Result<Result<Input, Failure>, JobsError> {
-    let damaged = || Failure::new(FailureCode::AssemblyFailed, "The parts of the transcript do not fit together.");
+    let damaged =
+        || Failure::new(FailureCode::AssemblyFailed, "The parts of the transcript do not fit together.");
     let (Some(layout), Some(media)) = (header.layout(), header.media.clone()) else {
         error!(job = %header.id, "a job in assembly has no media information or no layout");
         return Ok(Err(damaged()));
@@ -45,7 +46,8 @@ async fn transcript(
     };
     for chunk in 0..layout.chunks() {
         let Some(range) = layout.range(chunk) else { break };
-        let result = if header.completed.contains(chunk) { jobs.store.result(header.id, chunk).await? } else { None };
+        let result =
+            if header.completed.contains(chunk) { jobs.store.result(header.id, chunk).await? } else { None };
         if let Err(problem) = assembler.push(chunk, range, result.as_ref()) {
             error!(job = %header.id, chunk, %problem, "assembly failed");
             return Ok(Err(damaged()));

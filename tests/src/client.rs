@@ -137,12 +137,14 @@ impl Session {
 
     /// Puts the chunk's bytes, without a notice.
     pub async fn put(&self, chunk: u32) {
-        let status = self.put_bytes(chunk, self.chunk_bytes(chunk)).await;
-        assert!(status.is_success(), "PUT of chunk {chunk} → {status}");
+        let accepted = self.put_bytes(chunk, self.chunk_bytes(chunk)).await;
+        assert!(accepted, "PUT of chunk {chunk}");
     }
 
-    pub async fn put_bytes(&self, chunk: u32, bytes: Vec<u8>) -> StatusCode {
-        self.client.http.put(self.upload_url(chunk)).body(bytes).send().await.unwrap().status()
+    /// Whether the store took the bytes. One that refuses them early may close the connection while they are sent.
+    pub async fn put_bytes(&self, chunk: u32, bytes: Vec<u8>) -> bool {
+        let reply = self.client.http.put(self.upload_url(chunk)).body(bytes).send().await;
+        reply.is_ok_and(|reply| reply.status().is_success())
     }
 
     pub async fn notice(&self, chunk: u32) -> Response {

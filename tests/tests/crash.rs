@@ -62,7 +62,10 @@ async fn killed_again_and_again_the_transcript_is_the_same() {
     assert!(ids(&after).is_sorted_by(|a, b| a < b), "ids grow: {:?}", ids(&after));
     let (mut chunks, mut before): (Vec<_>, Vec<_>) = (
         lasting(&after).into_iter().map(|frame| frame.data.to_string()).collect(),
-        lasting(&frames).into_iter().map(|frame| frame.data.to_string().replace(&job_of(&frames), &session.job)).collect(),
+        lasting(&frames)
+            .into_iter()
+            .map(|frame| frame.data.to_string().replace(&job_of(&frames), &session.job))
+            .collect(),
     );
     chunks.sort();
     before.sort();
@@ -78,13 +81,15 @@ async fn a_stream_goes_on_where_it_was_cut_across_a_restart() {
     let bytes = recordings::converted(&["-c:a", "pcm_s16le"], "wav");
     let mut server = Server::start(&[]).await;
     let session = Client::new(&server.url()).open("sample.wav", bytes, 2, json!({})).await;
-    session.upload(0).await;
-    session.upload(1).await;
+    // Chunk 0 is complete once its last passage is known to end, in chunk 2 at the latest.
+    for chunk in 0..3 {
+        session.upload(chunk).await;
+    }
     let complete = |frame: &Frame| frame.kind() == "chunk_complete";
     let mut frames = session.client.frames(&session.job, None, complete).await.unwrap();
     server.kill();
     server.resume().await;
-    for chunk in 2..session.chunks() {
+    for chunk in 3..session.chunks() {
         session.upload(chunk).await;
     }
     let last = ids(&frames).into_iter().max();

@@ -63,7 +63,8 @@ impl ChunkSource {
         if let Some(bytes) = self.kept(key) {
             return Ok(bytes);
         }
-        let range = self.layout.range(chunk).ok_or_else(|| permanent("a chunk past the end was asked for"))?;
+        let range =
+            self.layout.range(chunk).ok_or_else(|| permanent("a chunk past the end was asked for"))?;
         let offset = number * BLOCK;
         let wanted = BLOCK.min(range.size().saturating_sub(offset));
         let bytes = self.fetch(chunk, offset, wanted as usize)?;
@@ -90,7 +91,10 @@ impl ChunkSource {
                         tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
                     }
                     Err(problem) => {
-                        return Err(ReadError::Io { what: problem.to_string(), retryable: problem.retryable() });
+                        return Err(ReadError::Io {
+                            what: problem.to_string(),
+                            retryable: problem.retryable(),
+                        });
                     }
                 }
             }

@@ -92,7 +92,8 @@ async fn work(context: &TaskContext, task: &ChunkTask, delivery: Delivery) {
     let mut outcome = publish(context, task, report).await;
     if let Err(PublishError::Unfit(problem)) = &outcome {
         error!(%problem, "a report can't be sent as a message; the chunk fails");
-        let failure = Failure::new(FailureCode::Internal, "The text of this chunk is too long for a message.");
+        let failure =
+            Failure::new(FailureCode::Internal, "The text of this chunk is too long for a message.");
         outcome = publish(context, task, Report::Failed { failure }).await;
     }
     match outcome {
@@ -110,7 +111,9 @@ fn log_outcome(report: &Report, took: Duration) {
     match report {
         Report::Completed { result } => info!(passages = result.passages.len(), seconds, "chunk done"),
         Report::NeedsChunk { needed } => debug!(needed, seconds, "chunk waits for another one"),
-        Report::Failed { failure } => warn!(code = ?failure.code, detail = %failure.detail, seconds, "chunk failed"),
+        Report::Failed { failure } => {
+            warn!(code = ?failure.code, detail = %failure.detail, seconds, "chunk failed")
+        }
         Report::Started {} | Report::Probed { .. } => {}
     }
 }

@@ -96,8 +96,7 @@ async fn transcribe(
 ) -> Result<ChunkResult, TaskError> {
     let layout = Layout::new(task.total_size, task.chunk_size)
         .map_err(|problem| TaskError::Internal(problem.to_string()))?;
-    let range =
-        layout.range(task.chunk).ok_or_else(|| TaskError::Internal("no such chunk".to_owned()))?;
+    let range = layout.range(task.chunk).ok_or_else(|| TaskError::Internal("no such chunk".to_owned()))?;
     let source: Arc<dyn ByteSource> =
         Arc::new(ChunkSource::new(context.objects.clone(), task.job, layout, Handle::current(), stop));
     let init = init_section(context, task, &source).await?;
@@ -203,8 +202,7 @@ fn media_failure(problem: &MediaError) -> Failure {
         MediaError::Stale { .. } => FailureCode::Internal,
         MediaError::Read(ReadError::Io { retryable, .. }) => {
             let detail = "A chunk could not be read from the object store.";
-            let code =
-                if *retryable { FailureCode::StorageUnavailable } else { FailureCode::DamagedMedia };
+            let code = if *retryable { FailureCode::StorageUnavailable } else { FailureCode::DamagedMedia };
             return Failure::new(code, detail);
         }
         MediaError::Read(ReadError::Missing { .. } | ReadError::Cancelled) => FailureCode::Internal,

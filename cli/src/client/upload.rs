@@ -204,7 +204,7 @@ async fn stalled(counter: &AtomicU64, patience: Duration) {
 /// First byte and size, as far as they make sense for this file.
 fn checked_range(url: &UploadUrl, total: u64) -> Result<(u64, u64), ClientError> {
     let [first, last] = url.byte_range;
-    let size = last.checked_sub(first).map(|distance| distance + 1);
+    let size = last.checked_sub(first).and_then(|distance| distance.checked_add(1));
     match size {
         Some(size) if last < total && size == url.expected_size => Ok((first, size)),
         Some(_) | None => Err(ClientError::Unexpected(format!(

@@ -135,7 +135,8 @@ async fn transcribe(
     let Some(url) = &args.server else { return with_own_server(args, source, display, stop).await };
     let api = Api::new(url, false, Patience::default())?;
     let session = Session { api: &api, source, args, display, begun: Some(begun) };
-    stop.run_until_cancelled(session.run(args.chunk_size_mb)).await.unwrap_or(Err(TranscribeError::Stopped))
+    let outcome = stop.run_until_cancelled(Box::pin(session.run(args.chunk_size_mb))).await;
+    outcome.unwrap_or(Err(TranscribeError::Stopped))
 }
 
 /// The server and all that it keeps go when this ends.
@@ -147,7 +148,7 @@ async fn with_own_server(
 ) -> Result<Finished, TranscribeError> {
     let folder = cache::folder()?;
     display.stage("loading the speech model");
-    let started = stop.run_until_cancelled(LocalServer::start(folder.path(), &args.engine)).await;
+    let started = stop.run_until_cancelled(Box::pin(LocalServer::start(folder.path(), &args.engine))).await;
     let mut server = started.ok_or(TranscribeError::Stopped)??;
     let api = Api::new(server.url(), true, Patience::default())?;
     let chunk_size = match args.chunk_size_mb {

@@ -43,7 +43,7 @@ fn wrong_options_are_refused() {
         (&["serve", "--listen", "0.0.0.0:0"], "--allow-unauthenticated"),
         (&["serve", "--listen", "nonsense"], "--listen nonsense"),
         (&["serve", "--workers", "0"], "--workers"),
-        (&["serve", "--max-chunk-retries", "-1"], "--max-chunk-retries"),
+        (&["serve", "--max-chunk-retries=-1"], "--max-chunk-retries"),
         (&["serve", "--heartbeat-seconds", "0"], "--heartbeat-seconds"),
         (&["serve", "--log", "scriptorium=loud"], "scriptorium=loud"),
         (&["serve", "--unknown"], "--unknown"),

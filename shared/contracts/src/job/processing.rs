@@ -8,6 +8,9 @@ use crate::failure::{Failure, FailureCode};
 use crate::message::{ChunkTask, VERSION};
 use crate::{media::MediaInfo, transcript::ChunkResult};
 
+/// Lost tasks after which a chunk is taken to be what kills its workers.
+const MAX_LOSSES: u32 = 16;
+
 /// Does the worker with this token still own the chunk?
 fn owned(change: &Change<'_>, chunk: u32, epoch: u32) -> Result<bool, StepError> {
     let record = change.chunk(chunk)?;
@@ -134,8 +137,8 @@ pub(super) fn fail_chunk(change: &mut Change<'_>, chunk: u32, failure: Failure) 
     Ok(())
 }
 
-/// The task died without an answer: it is queued again, and counts as a try, so that a chunk that kills its worker
-/// ends some day.
+/// The task died without an answer: it is queued again, but not for ever, so that a chunk that kills its workers ends
+/// some day.
 pub(super) fn task_lost(change: &mut Change<'_>, chunk: u32, epoch: u32) -> Result<(), StepError> {
     if !owned(change, chunk, epoch)? {
         return Ok(());
@@ -149,9 +152,9 @@ pub(super) fn task_lost(change: &mut Change<'_>, chunk: u32, epoch: u32) -> Resu
         "The worker stopped before it was done with this chunk; the chunk is tried again.",
     );
     let record = change.chunk_mut(chunk)?;
-    record.attempts += 1;
+    record.losses += 1;
     record.error = Some(failure.clone());
-    if record.attempts > change.header.limits.max_retries {
+    if record.losses > MAX_LOSSES {
         return fail_chunk(change, chunk, failure);
     }
     queue(change, chunk, 0)

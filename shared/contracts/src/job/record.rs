@@ -152,6 +152,9 @@ pub struct ChunkRecord {
     pub epoch: u32,
     /// Tries that ended in failure.
     pub attempts: u32,
+    /// Tasks that ended without an answer. Counted apart: a process that dies is seldom the chunk's fault.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub losses: u32,
     pub error: Option<Failure>,
     /// The chunk that must be uploaded first.
     pub waiting_for: Option<u32>,
@@ -174,6 +177,7 @@ impl ChunkRecord {
             state: ChunkState::Pending,
             epoch: 0,
             attempts: 0,
+            losses: 0,
             error: None,
             waiting_for: None,
             waited_for: None,
@@ -183,4 +187,8 @@ impl ChunkRecord {
             ended_at: None,
         }
     }
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }

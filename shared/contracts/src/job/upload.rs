@@ -42,6 +42,7 @@ pub(super) fn retry(change: &mut Change<'_>, chunk: u32) -> Result<(), StepError
     change.require(&under_way)?;
     let record = change.chunk_mut(chunk)?;
     record.attempts = 0;
+    record.losses = 0;
     record.error = None;
     record.ended_at = None;
     record.waited_for = None;
