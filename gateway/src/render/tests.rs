@@ -34,7 +34,7 @@ fn example() -> Transcript {
         vec![
             segment(0.0, 1.5, " Hello & <welcome>. "),
             segment(61.25, 62.0, "Before\n\nthe gap."),
-            segment(3_661.0015, 3_661.0, "After --> it."),
+            segment(3_661.001_5, 3_661.0, "After --> it."),
             segment(3_700.0, 3_701.0, "  "),
         ],
         vec![gap],

@@ -2,7 +2,7 @@
 //!
 //! A new value gets its file with `SCRIPTORIUM_WRITE_GOLDEN=1`; a file that is there is never written again. Should a
 //! form have to change, the version changes with it, and the files of the old one stay, to be read.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
 

@@ -23,7 +23,7 @@ fn at(event: u64, text_chunks: u32) -> Newest {
 fn data(verdict: Verdict) -> Value {
     match verdict {
         Verdict::Send(data) => serde_json::from_str(&data).unwrap(),
-        other => panic!("{other:?}"),
+        other @ (Verdict::Skip | Verdict::Hold(_) | Verdict::Fetch(_)) => panic!("{other:?}"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A process ends and another one starts on the same folder.
 
-use super::peers::{answers, assemblies, finish, log, make, make_limited, task, tasks, waiting};
+use super::peers::{answers, assemblies, finish, log, make, task, tasks, waiting};
 use super::{fresh, start};
 use crate::queue::Topic;
 use crate::testing::{media, no_objects};
