@@ -1,4 +1,4 @@
-# Shortens the compiling of the speech engine's C++ libraries from some 40 to some 12 CPU minutes.
+# Shortens the compiling of the speech engine's C++ libraries (docs/adr/0004-engine-build.md).
 #
 # Not a cross-compiling toolchain: it is the one place where the `cmake` crate lets us reach the builds inside the
 # `onednn-src` and `ct2rs` crates, which pass no options through (.cargo/config.toml names this file).

@@ -1,5 +1,6 @@
 //! Structured logs on standard error. ERROR means that a person must act.
 
+use std::io::IsTerminal;
 use thiserror::Error;
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt, util::TryInitError};
 
@@ -27,7 +28,8 @@ pub enum TelemetryError {
 /// be called once, by the binary.
 pub fn init(filter: &str, format: Format) -> Result<(), TelemetryError> {
     let registry = tracing_subscriber::registry().with(parse(filter)?);
-    let lines = fmt::layer().with_writer(std::io::stderr);
+    // Colours are for people; in a file they are noise.
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     match format {
         Format::Text => registry.with(lines).try_init(),
         Format::Json => registry.with(lines.json().flatten_event(true)).try_init(),

@@ -84,16 +84,13 @@ pub(super) async fn run(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
-    // First, because the other roles reach the objects through its port.
+    // Before anybody can queue a chunk: what this process finds in flight, the one before left there.
+    jobs.recover().await.map_err(ServeError::Recovery)?;
+    // Before the other roles, because they reach the objects through its port.
     let mut gateway = Running::start(Role::Gateway, |stop| {
         let (config, jobs) = (config.gateway.clone(), jobs.clone());
         Box::pin(scriptorium_gateway::run(config, jobs, Some(s3.router()), listener, stop))
     });
-    tokio::select! {
-        recovered = jobs.recover() => recovered.map_err(ServeError::Recovery)?,
-        error = gateway.ended() => return Err(error),
-        () = shutdown.cancelled() => {}
-    }
     let mut coordinator = Running::start(Role::Coordinator, |stop| {
         Box::pin(scriptorium_coordinator::run(CoordinatorConfig::default(), jobs.clone(), stop))
     });
