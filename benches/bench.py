@@ -87,11 +87,12 @@ def identical(options, folder):
 def tail(options, folder):
     for minutes in (10, 30, 60):
         path = recording(minutes, folder / "tail.mp3", "-ac", "1", "-ar", "44100", "-b:a", "128k")
-        with client.Serve(options.binary) as serve:
+        serve = client.Serve(options.binary)
+        with serve:
             job, last_notice = client.upload(serve.url, path, 1, seconds=minutes * 60 / options.pace)
             frame, ended = client.wait(serve.url, job)
-            emit(bench="tail", minutes=minutes, upload_pace=f"{options.pace} x real time", status=frame.get("status"),
-                 seconds_from_last_notice=round(ended - last_notice, 2))
+        emit(bench="tail", minutes=minutes, upload_pace=f"{options.pace} x real time", status=frame.get("status"),
+             seconds_from_last_notice=round(ended - last_notice, 2), peak_mib=round(serve.peak_mib))
 
 
 def memory(options, folder):

@@ -11,9 +11,6 @@ cargo fmt --all --check
 step "clippy, warnings are errors"
 cargo clippy --release --locked --workspace --all-targets -- -D warnings
 
-step "building the program and the tests"
-cargo build --release --locked --workspace --bins
-
 step "unit, property, contract and end-to-end tests"
 # nextest shows more and keeps tests apart in processes; cargo's own runner runs the same tests.
 if cargo nextest --version >/dev/null 2>&1; then
