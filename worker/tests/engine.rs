@@ -1,4 +1,4 @@
-//! The engine on a real model: `SCRIPTORIUM_MODEL`, or models/tiny.en in the workspace (`make model` gets it).
+//! The engine on a real model: `SCRIPTORIUM_MODEL`, or tiny.en in `SCRIPTORIUM_MODELS_DIR` or in the workspace's models (`make model` gets it).
 #![cfg(feature = "whisper")]
 // Helpers of tests may take the tests' shortcuts.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
@@ -47,8 +47,11 @@ static RECORDING: LazyLock<Vec<f32>> = LazyLock::new(|| {
 });
 
 fn model() -> PathBuf {
-    std::env::var_os("SCRIPTORIUM_MODEL")
-        .map_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/../models/tiny.en").into(), PathBuf::from)
+    if let Some(model) = std::env::var_os("SCRIPTORIUM_MODEL") {
+        return PathBuf::from(model);
+    }
+    let models = || concat!(env!("CARGO_MANIFEST_DIR"), "/../models").into();
+    std::env::var_os("SCRIPTORIUM_MODELS_DIR").map_or_else(models, PathBuf::from).join("tiny.en")
 }
 
 fn engine(slots: usize, max_batch: usize) -> Engine {
