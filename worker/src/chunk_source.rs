@@ -1,9 +1,9 @@
 //! The recording's bytes, read from the chunks in the object store.
 
-use crate::media::{ByteSource, ReadError};
 use bytes::{Bytes, BytesMut};
 use scriptorium_contracts::job::Layout;
 use scriptorium_contracts::{JobId, objects};
+use scriptorium_media::{ByteSource, ReadError};
 use scriptorium_shared::objects::Objects;
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};

@@ -1,12 +1,12 @@
 //! Passages of one chunk: decoded on one side, transcribed on the other, a few windows apart.
 
 use crate::engine::{self, Detected, Engine, EngineError, Window, WindowText};
-use crate::media::{self, ByteSource, InitSection, MediaError, PassagePlan, WindowLayer};
 use crate::task::TaskError;
 use futures::future::{BoxFuture, FutureExt, Shared};
 use futures::stream::{FuturesOrdered, StreamExt};
 use scriptorium_contracts::job::JobOptions;
 use scriptorium_contracts::transcript::{DamagedFrames, PassageResult, PassageSegment};
+use scriptorium_media::{self as media, ByteSource, InitSection, MediaError, PassagePlan, WindowLayer};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 

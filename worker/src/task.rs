@@ -3,13 +3,13 @@
 use crate::chunk_source::ChunkSource;
 use crate::consume::{PublishError, publish};
 use crate::engine::{Engine, EngineError};
-use crate::media::{self, ByteSource, InitSection, MediaError, ReadError};
 use crate::passage::{self, Piece};
 use bytes::Bytes;
 use scriptorium_contracts::failure::{Failure, FailureCode};
 use scriptorium_contracts::message::{ChunkTask, Report};
 use scriptorium_contracts::transcript::ChunkResult;
 use scriptorium_contracts::{JobId, job::Layout, objects};
+use scriptorium_media::{self as media, ByteSource, InitSection, MediaError, ReadError};
 use scriptorium_shared::objects::{Objects, ObjectsError};
 use scriptorium_shared::queue::Queue;
 use std::collections::VecDeque;

@@ -8,42 +8,23 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use futures::future::join_all;
+use scriptorium_media::{ByteSource, FileSource, decode_passage, plan_chunk, probe};
 use scriptorium_worker::engine::{Engine, EngineConfig, EngineError, MAX_WINDOW, Window, WindowText, vad};
-use symphonia::core::codecs::audio::AudioDecoderOptions;
-use symphonia::core::formats::{FormatOptions, TrackType, probe::Hint};
-use symphonia::core::io::MediaSourceStream;
-use symphonia::core::meta::MetadataOptions;
 
 /// The sample recording (LJ Speech 1 to 32), 16 kHz.
 static RECORDING: LazyLock<Vec<f32>> = LazyLock::new(|| {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/sample.flac");
-    let source = MediaSourceStream::new(Box::new(std::fs::File::open(path).unwrap()), Default::default());
-    let mut format = symphonia::default::get_probe()
-        .probe(&Hint::new(), source, FormatOptions::default(), MetadataOptions::default())
-        .unwrap();
-    let track = format.default_track(TrackType::Audio).unwrap();
-    let mut decoder = symphonia::default::get_codecs()
-        .make_audio_decoder(
-            track.codec_params.as_ref().unwrap().audio().unwrap(),
-            &AudioDecoderOptions::default(),
-        )
-        .unwrap();
-    let mut samples: Vec<f32> = Vec::new();
-    while let Some(packet) = format.next_packet().unwrap() {
-        let block = decoder.decode(&packet).unwrap();
-        let from = samples.len();
-        samples.resize(from + block.samples_interleaved(), 0.0);
-        block.copy_to_slice_interleaved(&mut samples[from..]);
+    let source = FileSource::open(path.as_ref()).unwrap();
+    let init = probe(&source).unwrap();
+    let plan = plan_chunk(&source, &init, 0..source.len()).unwrap();
+    let mut samples = Vec::new();
+    for passage in &plan.passages {
+        let mut reader = decode_passage(&source, &init, passage).unwrap();
+        while let Some(block) = reader.next_block().unwrap() {
+            samples.extend(block);
+        }
     }
-    // The sound ends at 8 kHz, so a straight line between two samples is good enough here.
-    let step = 22_050.0 / 16_000.0;
-    (0..(samples.len() as f64 / step) as usize - 1)
-        .map(|i| {
-            let at = i as f64 * step;
-            let (whole, part) = (at as usize, at.fract() as f32);
-            samples[whole] * (1.0 - part) + samples[whole + 1] * part
-        })
-        .collect()
+    samples
 });
 
 fn model() -> PathBuf {

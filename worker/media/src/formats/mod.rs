@@ -11,12 +11,13 @@ pub(crate) mod mp3;
 pub(crate) mod mp3_frame;
 pub(crate) mod wav;
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-use super::error::MediaError;
-use super::init::{InitSection, Layout};
-use super::packet::Packet;
-use super::source::Span;
+use crate::error::MediaError;
+use crate::init::{InitSection, Layout};
+use crate::packet::Packet;
+use crate::source::Span;
 
 /// Finds the packets of one kind of container.
 pub(crate) trait Scanner: Send {
@@ -27,10 +28,19 @@ pub(crate) trait Scanner: Send {
     ///
     /// A damaged stretch is one packet; it belongs to the cell in which it begins. Reads before the cell only as
     /// far as finding the first packet takes, and after it only as far as the last packet of the cell takes.
-    fn scan(&self, bytes: &mut Span<'_>, cell: Range<u64>) -> Result<Vec<Packet>, MediaError>;
+    fn scan(&mut self, bytes: &mut Span<'_>, cell: Range<u64>) -> Result<Vec<Packet>, MediaError>;
 
     /// Frames before `packet` in the whole recording, where the container itself says so exactly.
-    fn absolute_start(&self, bytes: &mut Span<'_>, packet: &Packet) -> Result<Option<u64>, MediaError>;
+    fn absolute_start(&mut self, bytes: &mut Span<'_>, packet: &Packet) -> Result<Option<u64>, MediaError>;
+
+    /// What the decoder shall get of `packet`: its bytes, but where the container divides or shortens them.
+    fn payload<'b>(
+        &mut self,
+        bytes: &'b mut Span<'_>,
+        packet: &Packet,
+    ) -> Result<Cow<'b, [u8]>, MediaError> {
+        Ok(Cow::Borrowed(bytes.slice(packet.offset, packet.end())?))
+    }
 }
 
 /// The scanner for a recording.

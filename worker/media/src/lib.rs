@@ -10,6 +10,7 @@
 
 mod anchor;
 mod cells;
+mod codec;
 mod cut;
 mod damage;
 mod decode;

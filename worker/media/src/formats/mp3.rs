@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use scriptorium_contracts::media::MediaInfo;
 
-use super::super::error::MediaError;
-use super::super::init::{Codec, InitSection, Layout, Trim};
-use super::super::packet::{Packet, content_hash};
-use super::super::source::Span;
+use crate::error::MediaError;
+use crate::init::{Codec, InitSection, Layout, Trim};
+use crate::packet::{Packet, content_hash};
+use crate::source::Span;
 use super::Scanner;
 use super::mp3_frame::{
     EncoderTag, FIXED_BITS, FrameHeader, HEADER, encoder_tag, header_word, is_tail_tag, parse_header,
@@ -221,7 +221,7 @@ impl Scanner for Mp3Scanner {
         64 * 1024
     }
 
-    fn scan(&self, bytes: &mut Span<'_>, cell: Range<u64>) -> Result<Vec<Packet>, MediaError> {
+    fn scan(&mut self, bytes: &mut Span<'_>, cell: Range<u64>) -> Result<Vec<Packet>, MediaError> {
         let mut packets = Vec::new();
         let from = cell.start.saturating_sub(LOOK_BACK).max(self.data.start);
         let synced = if from == self.data.start { Some(from) } else { self.search(bytes, from..cell.end)? };
@@ -251,7 +251,7 @@ impl Scanner for Mp3Scanner {
         Ok(packets)
     }
 
-    fn absolute_start(&self, _: &mut Span<'_>, _: &Packet) -> Result<Option<u64>, MediaError> {
+    fn absolute_start(&mut self, _: &mut Span<'_>, _: &Packet) -> Result<Option<u64>, MediaError> {
         Ok(None)
     }
 }

@@ -2,13 +2,13 @@
 //! `cargo nextest run --release -p scriptorium-worker --run-ignored only media_speed --no-capture`
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
-mod media_support;
+mod support;
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use media_support::{Studio, load};
-use scriptorium_worker::media::{ByteSource, decode_passage, plan_chunk, probe};
+use support::{Studio, load};
+use scriptorium_media::{ByteSource, decode_passage, plan_chunk, probe};
 
 #[test]
 #[ignore = "a measurement"]

@@ -1,12 +1,12 @@
 //! The cut: the quietest point around an anchor, found in integer arithmetic from the bytes alone.
 
-use super::anchor::Placed;
-use super::decode::preroll;
-use super::error::MediaError;
-use super::init::InitSection;
-use super::native::NativeReader;
-use super::packet::Packet;
-use super::source::ByteSource;
+use crate::anchor::Placed;
+use crate::codec::preroll;
+use crate::error::MediaError;
+use crate::init::InitSection;
+use crate::native::NativeReader;
+use crate::packet::Packet;
+use crate::source::ByteSource;
 
 /// Seconds before and after the anchor in which the quietest point is sought.
 pub const CUT_SECONDS: u32 = 3;

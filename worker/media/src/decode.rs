@@ -2,14 +2,17 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use symphonia::core::codecs::audio::well_known::{CODEC_ID_FLAC, CODEC_ID_MP3};
+use symphonia::core::codecs::audio::well_known::{CODEC_ID_MP3, CODEC_ID_OPUS};
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
+use symphonia::core::codecs::registry::RegisterableAudioDecoder;
 use symphonia::core::packet::PacketRef;
 use symphonia::core::units::{Duration, Timestamp};
+use symphonia_adapter_libopus::OpusDecoder;
 
-use super::error::MediaError;
-use super::init::{Codec, InitSection, PcmFormat};
-use super::packet::Packet;
+use crate::codec;
+use crate::error::MediaError;
+use crate::init::{Codec, InitSection, PcmFormat};
+use crate::packet::Packet;
 
 /// Turns packets into interleaved samples in −1…1, as many frames as the packet claims.
 pub(crate) struct Decoder {
@@ -25,18 +28,10 @@ enum Inner {
 
 impl Decoder {
     pub(crate) fn new(init: &InitSection) -> Result<Self, MediaError> {
-        let inner = match &init.codec {
-            Codec::Pcm(format) => Inner::Pcm(*format),
-            Codec::Flac { stream_info } => {
-                let mut params = AudioCodecParameters::new();
-                params.for_codec(CODEC_ID_FLAC).with_extra_data(stream_info.clone().into_boxed_slice());
-                Inner::symphonia(params)?
-            }
-            Codec::Mp3 { .. } => {
-                let mut params = AudioCodecParameters::new();
-                params.for_codec(CODEC_ID_MP3);
-                Inner::symphonia(params)?
-            }
+        let inner = match (&init.codec, codec::parameters(init)) {
+            (Codec::Pcm(format), _) => Inner::Pcm(*format),
+            (_, Some(params)) => Inner::symphonia(params)?,
+            (_, None) => return Err(MediaError::unsupported("a codec without a decoder")),
         };
         Ok(Self { channels: init.channels(), inner, scratch: Vec::new() })
     }
@@ -84,9 +79,14 @@ impl Inner {
 fn make(params: &AudioCodecParameters) -> Option<Box<dyn AudioDecoder>> {
     // Trimming is done once, by packet (FINDINGS A): `gapless` off.
     let options = AudioDecoderOptions::default().gapless(false);
-    catch_unwind(AssertUnwindSafe(|| symphonia::default::get_codecs().make_audio_decoder(params, &options)))
-        .ok()?
-        .ok()
+    catch_unwind(AssertUnwindSafe(|| {
+        if params.codec == CODEC_ID_OPUS {
+            return OpusDecoder::try_registry_new(params, &options);
+        }
+        symphonia::default::get_codecs().make_audio_decoder(params, &options)
+    }))
+    .ok()?
+    .ok()
 }
 
 fn renew(params: &AudioCodecParameters, decoder: &mut Box<dyn AudioDecoder>) {
@@ -145,57 +145,10 @@ fn each<const N: usize>(bytes: &[u8], out: &mut Vec<f32>, convert: impl Fn([u8; 
     out.extend(samples.iter().map(|sample| convert(*sample)));
 }
 
-/// How many packets before `packets.last()` a fresh decoder has to be fed so that this one comes out exactly
-/// (FINDINGS A, "pre-roll for exactness"). Counted in packets, so that it is the same for every worker.
-///
-/// `packets` ends with the packet that is wanted and begins early enough, or where the recording begins.
-pub(crate) fn preroll(codec: &Codec, packets: &[Packet]) -> usize {
-    /// Frames whose overlap and filter memory reach into the wanted one.
-    const OVERLAP: usize = 2;
-    /// Most frames: some 20 times what an honest stream needs.
-    const MOST: usize = 200;
-    let Codec::Mp3 { mpeg1 } = codec else {
-        return 0;
-    };
-    let reservoir = if *mpeg1 { 511u64 } else { 255 };
-    let (mut count, mut main_data) = (0, 0u64);
-    for packet in packets.iter().rev().skip(1).take(MOST) {
-        // Nothing before a damaged stretch helps: the decoder starts afresh after it.
-        if packet.damaged || (count >= OVERLAP && main_data >= reservoir) {
-            break;
-        }
-        count += 1;
-        if count > OVERLAP {
-            main_data += u64::from(packet.carry);
-        }
-    }
-    count
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-
-    fn packet(carry: u16, damaged: bool) -> Packet {
-        Packet { offset: 0, hash: 0, len: 0, frames: 1152, lead: 0, tail: 0, carry, damaged }
-    }
-
-    #[test]
-    fn the_reservoir_is_filled_before_the_overlap() {
-        let list = vec![packet(381, false); 20];
-        assert_eq!(preroll(&Codec::Mp3 { mpeg1: true }, &list), 4);
-        assert_eq!(preroll(&Codec::Mp3 { mpeg1: false }, &list), 3);
-        assert_eq!(preroll(&Codec::Mp3 { mpeg1: true }, &list[..2]), 1);
-        assert_eq!(preroll(&Codec::Pcm(PcmFormat::S16), &list), 0);
-    }
-
-    #[test]
-    fn a_damaged_stretch_ends_the_pre_roll() {
-        let mut list = vec![packet(100, false); 20];
-        list[16] = packet(0, true);
-        assert_eq!(preroll(&Codec::Mp3 { mpeg1: true }, &list), 2);
-    }
 
     #[test]
     fn pcm_of_all_kinds_has_the_same_scale() {

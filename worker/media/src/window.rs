@@ -1,6 +1,6 @@
 //! The engine's windows, laid greedily over a passage: at most 30 s, as full as possible, cut at quiet points.
 
-use super::resample::ENGINE_RATE;
+use crate::resample::ENGINE_RATE;
 
 const SECOND: usize = ENGINE_RATE as usize;
 /// Most samples of a window: 30 s, what Whisper looks at.

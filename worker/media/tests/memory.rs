@@ -2,10 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 #![cfg(target_os = "linux")]
 
-mod media_support;
+mod support;
 
-use media_support::Studio;
-use scriptorium_worker::media::{
+use support::Studio;
+use scriptorium_media::{
     ByteSource, FileSource, PassagePlan, WindowLayer, decode_passage, plan_chunk, probe,
 };
 

@@ -3,7 +3,7 @@
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Indexing, Resampler as _, WindowFunction};
 
-use super::error::MediaError;
+use crate::error::MediaError;
 
 /// Rate of the samples that the engine takes, Hz.
 pub const ENGINE_RATE: u32 = 16_000;

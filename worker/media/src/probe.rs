@@ -1,11 +1,11 @@
 //! What a recording is, from its first bytes (DESIGN: "The first chunk tells what the file is").
 
-use super::decode::Decoder;
-use super::error::MediaError;
-use super::formats::{flac, id3, mp3, wav};
-use super::init::InitSection;
-use super::magic::{Known, describe, recognise};
-use super::source::{ByteSource, Span};
+use crate::decode::Decoder;
+use crate::error::MediaError;
+use crate::formats::{flac, id3, mp3, wav};
+use crate::init::InitSection;
+use crate::magic::{Known, describe, recognise};
+use crate::source::{ByteSource, Span};
 
 /// Bytes by which a file is recognised.
 const HEAD: u64 = 512;

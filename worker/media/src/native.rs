@@ -2,14 +2,15 @@
 
 use scriptorium_contracts::transcript::DamagedFrames;
 
-use super::cells::{Cells, Walk};
-use super::damage::note;
-use super::decode::Decoder;
-use super::error::MediaError;
-use super::init::InitSection;
-use super::packet::Packet;
-use super::plan::PassagePlan;
-use super::source::{ByteSource, Span};
+use crate::cells::{Cells, Walk};
+use crate::damage::note;
+use crate::decode::Decoder;
+use crate::error::MediaError;
+use crate::formats::{Scanner, scanner};
+use crate::init::InitSection;
+use crate::packet::Packet;
+use crate::plan::PassagePlan;
+use crate::source::{ByteSource, Span};
 
 /// Frames of silence that are made at once.
 const SILENCE_BLOCK: u64 = 16 * 1024;
@@ -35,6 +36,7 @@ impl Feed<'_> {
 pub struct NativeReader<'a> {
     feed: Feed<'a>,
     bytes: Span<'a>,
+    scanner: Box<dyn Scanner>,
     decoder: Decoder,
     channels: usize,
     /// Frames of the pre-roll and of the first packet still to be dropped.
@@ -59,6 +61,7 @@ impl<'a> NativeReader<'a> {
         Ok(Self {
             feed,
             bytes: Span::new(source),
+            scanner: scanner(init),
             decoder: Decoder::new(init)?,
             channels: init.channels(),
             skip,
@@ -127,8 +130,8 @@ impl<'a> NativeReader<'a> {
                 continue;
             }
             let mut block = Vec::new();
-            let bytes = self.bytes.slice(packet.offset, packet.end())?;
-            let whole = self.decoder.decode(&packet, bytes, &mut block);
+            let payload = self.scanner.payload(&mut self.bytes, &packet)?;
+            let whole = self.decoder.decode(&packet, &payload, &mut block);
             block.truncate(block.len().saturating_sub(usize::from(packet.tail) * self.channels));
             block.drain(..(usize::from(packet.lead) * self.channels).min(block.len()));
             let start = self.at;

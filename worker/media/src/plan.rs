@@ -5,14 +5,14 @@ use std::ops::Range;
 use scriptorium_contracts::transcript::DamagedFrames;
 use serde::{Deserialize, Serialize};
 
-use super::anchor::{ANCHOR_SECONDS, AnchorFinder, Placed};
-use super::cells::{Cells, Walk};
-use super::cut::{Cut, cut_at};
-use super::damage::note;
-use super::error::MediaError;
-use super::init::InitSection;
-use super::packet::Packet;
-use super::source::ByteSource;
+use crate::anchor::{ANCHOR_SECONDS, AnchorFinder, Placed};
+use crate::cells::{Cells, Walk};
+use crate::cut::{Cut, cut_at};
+use crate::damage::note;
+use crate::error::MediaError;
+use crate::init::InitSection;
+use crate::packet::Packet;
+use crate::source::ByteSource;
 
 /// What a chunk holds. Frames are counted at the recording's rate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,19 +1,19 @@
 //! What is damaged, endless, empty or hostile: no panic, no lost count, no disagreement between workers.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod media_support;
+mod support;
 
 use std::path::PathBuf;
 
-use media_support::{Noise, SIZES, Studio, chunks, in_one_go, load, native, plans, tiled};
+use support::{Noise, SIZES, Studio, chunks, in_one_go, load, native, plans, tiled};
 use proptest::prelude::*;
-use scriptorium_worker::media::{ByteSource, MemorySource, decode_passage, plan_chunk, probe};
+use scriptorium_media::{ByteSource, MemorySource, decode_passage, plan_chunk, probe};
 
 /// Recordings of no content: all packets equal, or in a short cycle.
 fn endless(studio: &Studio, source: &str, arguments: &[&str], name: &str) -> PathBuf {
     let filter = ["-f", "lavfi", "-i", source];
     // The clip is only there because `convert` takes an input; what is mapped is the generated sound.
-    studio.convert(&media_support::clip(), &[&filter[..], &["-map", "1:a"], arguments].concat(), name)
+    studio.convert(&support::clip(), &[&filter[..], &["-map", "1:a"], arguments].concat(), name)
 }
 
 fn check_endless(path: &std::path::Path, seconds: u64) {
@@ -156,7 +156,7 @@ fn check_anything(bytes: Vec<u8>) {
 }
 
 /// As `tiled`, for recordings whose own numbers may lie.
-fn tiled_by_sum(plans: &[scriptorium_worker::media::ChunkPlan]) -> Vec<(i64, i64, u64, u64)> {
+fn tiled_by_sum(plans: &[scriptorium_media::ChunkPlan]) -> Vec<(i64, i64, u64, u64)> {
     let (mut base, mut end, mut passages) = (0i64, 0i64, Vec::new());
     for plan in plans {
         for passage in &plan.passages {

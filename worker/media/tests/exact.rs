@@ -1,9 +1,9 @@
 //! R26, R27: chunks of any size decode to the same samples, and to the ones that ffmpeg makes.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod media_support;
+mod support;
 
-use media_support::{Studio, check_recording};
+use support::{Studio, check_recording};
 
 /// Two channels that differ.
 const STEREO: [&str; 2] = ["-af", "aformat=channel_layouts=mono,pan=stereo|c0=c0|c1=0.6*c0,adelay=0|7"];

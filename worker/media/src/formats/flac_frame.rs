@@ -3,7 +3,7 @@
 use symphonia::core::checksum::Crc8Ccitt;
 use symphonia::core::io::Monitor;
 
-use super::super::init::FlacStream;
+use crate::init::FlacStream;
 use super::array;
 
 /// Longest frame header: sync and codes 4, coded number 7, block size 2, rate 2, CRC 1.

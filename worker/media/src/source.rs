@@ -6,7 +6,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use super::error::ReadError;
+use crate::error::ReadError;
 
 /// Random access to the recording's bytes, of which perhaps only some chunks are uploaded yet.
 ///

@@ -2,12 +2,12 @@
 
 use scriptorium_contracts::transcript::DamagedFrames;
 
-use super::error::MediaError;
-use super::init::InitSection;
-use super::native::NativeReader;
-use super::plan::PassagePlan;
-use super::resample::{Resampler, samples_of};
-use super::source::ByteSource;
+use crate::error::MediaError;
+use crate::init::InitSection;
+use crate::native::NativeReader;
+use crate::plan::PassagePlan;
+use crate::resample::{Resampler, samples_of};
+use crate::source::ByteSource;
 
 /// Samples of a block, at least, but for the last one: half a second.
 const BLOCK: usize = 8_000;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use scriptorium_contracts::media::MediaInfo;
 use serde::{Deserialize, Serialize};
 
-use super::error::MediaError;
+use crate::error::MediaError;
 
 /// What a worker needs to start in the middle; found once by [`probe`](super::probe()), kept with the job.
 ///
@@ -124,6 +124,23 @@ pub enum Codec {
         /// Whether frames are of MPEG-1 (reservoir of 511 bytes) or MPEG-2/2.5 (255 bytes).
         mpeg1: bool,
     },
+    /// AAC, low complexity (of HE-AAC its core), packets without ADTS headers.
+    Aac {
+        /// The AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1) of the core.
+        config: Vec<u8>,
+    },
+    /// Apple Lossless.
+    Alac {
+        /// The magic cookie: ALACSpecificConfig, 24 bytes.
+        cookie: Vec<u8>,
+    },
+    /// Vorbis.
+    Vorbis {
+        /// The identification header (30 bytes) and, after it, the setup header.
+        headers: Vec<u8>,
+    },
+    /// Opus of one or two channels, at 48 kHz.
+    Opus,
 }
 
 /// Sample formats of interleaved PCM; all little-endian.

@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use scriptorium_contracts::media::MediaInfo;
 
-use super::super::error::MediaError;
-use super::super::init::{Codec, InitSection, Layout, MAX_CHANNELS, MAX_RATE, MIN_RATE, PcmFormat, Trim};
-use super::super::packet::{Packet, content_hash};
-use super::super::source::Span;
+use crate::error::MediaError;
+use crate::init::{Codec, InitSection, Layout, MAX_CHANNELS, MAX_RATE, MIN_RATE, PcmFormat, Trim};
+use crate::packet::{Packet, content_hash};
+use crate::source::Span;
 use super::{Scanner, array};
 
 /// Most RIFF chunks that are looked at before the `data` chunk.
@@ -180,7 +180,7 @@ impl Scanner for PcmScanner {
         256 * 1024
     }
 
-    fn scan(&self, bytes: &mut Span<'_>, cell: Range<u64>) -> Result<Vec<Packet>, MediaError> {
+    fn scan(&mut self, bytes: &mut Span<'_>, cell: Range<u64>) -> Result<Vec<Packet>, MediaError> {
         let block = self.block_bytes();
         let first = cell.start.saturating_sub(self.data.start).div_ceil(block);
         let mut offset = self.data.start + first * block;
@@ -203,7 +203,7 @@ impl Scanner for PcmScanner {
         Ok(packets)
     }
 
-    fn absolute_start(&self, _: &mut Span<'_>, packet: &Packet) -> Result<Option<u64>, MediaError> {
+    fn absolute_start(&mut self, _: &mut Span<'_>, packet: &Packet) -> Result<Option<u64>, MediaError> {
         Ok(Some(packet.offset.saturating_sub(self.data.start) / self.frame_bytes))
     }
 }

@@ -7,14 +7,14 @@ use std::process::Command;
 use std::sync::Mutex;
 
 use bytes::Bytes;
-use scriptorium_worker::media::{
+use scriptorium_media::{
     ByteSource, ChunkPlan, InitSection, MemorySource, PassagePlan, ReadError, native_passage, plan_chunk,
     probe,
 };
 
 /// The committed clip: 9.7 s of read speech, 22 050 Hz mono.
 pub fn clip() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/LJ001-0001.wav")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/LJ001-0001.wav")
 }
 
 /// A folder for recordings, removed at the end of the test.

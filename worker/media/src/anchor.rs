@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::error::MediaError;
-use super::packet::Packet;
+use crate::error::MediaError;
+use crate::packet::Packet;
 
 /// ±W: a packet is an anchor if its rank is the highest within this many seconds before and after it.
 ///

@@ -1,7 +1,7 @@
 //! ID3v2 tags at the start of a file: skipped by their size, read for the title alone.
 
-use super::super::error::MediaError;
-use super::super::source::Span;
+use crate::error::MediaError;
+use crate::source::Span;
 use super::array;
 
 /// Most tags in a row that are skipped.

@@ -1,10 +1,10 @@
 //! The packets of a recording, cell by cell: the same list for every worker.
 
-use super::error::MediaError;
-use super::formats::{Scanner, scanner};
-use super::init::InitSection;
-use super::packet::{Packet, trim_back, trim_front};
-use super::source::{ByteSource, Span};
+use crate::error::MediaError;
+use crate::formats::{Scanner, scanner};
+use crate::init::InitSection;
+use crate::packet::{Packet, trim_back, trim_front};
+use crate::source::{ByteSource, Span};
 
 /// Encoder padding lies within this many bytes of the end.
 const TRIM_REACH: u64 = 64 * 1024;

@@ -1,10 +1,10 @@
 //! What is read and what is waited for; what is no audio and how that is said.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod media_support;
+mod support;
 
-use media_support::{Noise, Studio, Uploaded, chunks, clip, load};
-use scriptorium_worker::media::{
+use support::{Noise, Studio, Uploaded, chunks, clip, load};
+use scriptorium_media::{
     ByteSource, CUT_SECONDS, InitSection, MediaError, MemorySource, ReadError, plan_chunk, probe,
 };
 
@@ -48,7 +48,7 @@ fn check_reach(
     source: &Uploaded,
     init: &InitSection,
     start: u64,
-    plan: &scriptorium_worker::media::ChunkPlan,
+    plan: &scriptorium_media::ChunkPlan,
     cell: u64,
 ) {
     let seconds = |seconds: u64| seconds * init.media.bitrate.unwrap() / 8 * 3 / 2;

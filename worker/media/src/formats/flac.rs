@@ -6,10 +6,10 @@ use scriptorium_contracts::media::MediaInfo;
 use symphonia::core::checksum::Crc16Ansi;
 use symphonia::core::io::Monitor;
 
-use super::super::error::MediaError;
-use super::super::init::{Codec, FlacStream, InitSection, Layout, Trim};
-use super::super::packet::{Packet, content_hash};
-use super::super::source::Span;
+use crate::error::MediaError;
+use crate::init::{Codec, FlacStream, InitSection, Layout, Trim};
+use crate::packet::{Packet, content_hash};
+use crate::source::Span;
 use super::flac_frame::{FrameHeader, MAX_HEADER, may_begin, parse_header, parse_stream};
 use super::{Scanner, array};
 
@@ -266,7 +266,7 @@ impl Scanner for FlacScanner {
         128 * 1024
     }
 
-    fn scan(&self, bytes: &mut Span<'_>, cell: Range<u64>) -> Result<Vec<Packet>, MediaError> {
+    fn scan(&mut self, bytes: &mut Span<'_>, cell: Range<u64>) -> Result<Vec<Packet>, MediaError> {
         let mut packets = Vec::new();
         let mut budget = Budget { origin: cell.start, spent: 0 };
         let mut at = cell.start;
@@ -289,7 +289,7 @@ impl Scanner for FlacScanner {
         Ok(packets)
     }
 
-    fn absolute_start(&self, bytes: &mut Span<'_>, packet: &Packet) -> Result<Option<u64>, MediaError> {
+    fn absolute_start(&mut self, bytes: &mut Span<'_>, packet: &Packet) -> Result<Option<u64>, MediaError> {
         let header = parse_header(bytes.slice(packet.offset, packet.offset + MAX_HEADER)?, &self.stream);
         Ok(header.filter(|_| !packet.damaged).map(|h| h.first_sample.saturating_sub(self.first_sample)))
     }
