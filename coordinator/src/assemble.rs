@@ -122,6 +122,9 @@ impl Assembler {
             self.seams_mended += 1;
         }
         self.failed_before = false;
+        if passage.failed {
+            self.gap(start.max(self.covered), end, GapReason::Failed);
+        }
         let (from, covered_ms) = (self.milliseconds(start), self.milliseconds(self.covered));
         let until = self.milliseconds(end.max(start));
         for segment in &passage.segments {

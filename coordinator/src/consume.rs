@@ -1,7 +1,9 @@
 //! Takes messages from the coordinator's queue.
 
 use crate::assembly::assemble;
+use crate::merge::merge;
 use scriptorium_contracts::JobId;
+use scriptorium_contracts::failure::{Failure, FailureCode};
 use scriptorium_contracts::job::Input;
 use scriptorium_contracts::message::{CoordinatorMessage, Report, WorkerReport};
 use scriptorium_shared::jobs::{Jobs, JobsError};
@@ -78,6 +80,7 @@ async fn handle(jobs: Jobs, delivery: Delivery) {
             let (job, input) = (report.job, input_of(report));
             advance(&jobs, job, input).await
         }
+        CoordinatorMessage::Merge { job, chunk, epoch, .. } => merge(&jobs, job, chunk, epoch).await,
         CoordinatorMessage::Assemble { job, epoch, .. } => assemble(&jobs, job, epoch).await,
     };
     match outcome {
@@ -110,12 +113,24 @@ fn settle(outcome: Result<(), QueueError>) {
 }
 
 fn input_of(report: WorkerReport) -> Input {
-    let WorkerReport { chunk, epoch, report, .. } = report;
-    match report {
-        Report::Started {} => Input::Started { chunk, epoch },
-        Report::Probed { media } => Input::Probed { media },
-        Report::NeedsChunk { needed } => Input::NeedsChunk { chunk, epoch, needed },
-        Report::Completed { result } => Input::Completed { chunk, epoch, result },
-        Report::Failed { failure } => Input::Failed { chunk, epoch, failure },
+    let WorkerReport { chunk, epoch, part, report, .. } = report;
+    match (report, part) {
+        (Report::Started {}, part) => Input::Started { chunk, part, epoch },
+        (Report::Probed { media }, _) => Input::Probed { media },
+        (Report::NeedsChunk { needed }, None) => Input::NeedsChunk { chunk, epoch, needed },
+        (Report::Planned { parts }, _) => Input::Planned { chunk, epoch, parts },
+        (Report::Completed { result }, _) => Input::Completed { chunk, epoch, result },
+        (Report::PartCompleted {}, Some(part)) => Input::PartCompleted { chunk, part, epoch },
+        (Report::Failed { failure }, part) => Input::Failed { chunk, part, epoch, failure },
+        // All that a part reads was there when the chunk was divided: it is lost.
+        (Report::NeedsChunk { needed }, Some(_)) => {
+            let detail = format!("Chunk {needed}, which was uploaded, is not in the object store.");
+            let failure = Failure::new(FailureCode::StorageUnavailable, detail);
+            Input::Failed { chunk, part, epoch, failure }
+        }
+        (Report::PartCompleted {}, None) => {
+            let failure = Failure::new(FailureCode::Internal, "A worker reported a part without its number.");
+            Input::Failed { chunk, part, epoch, failure }
+        }
     }
 }

@@ -3,6 +3,7 @@
 mod assemble;
 mod assembly;
 mod consume;
+mod merge;
 
 pub use assemble::{AssembleError, Assembler};
 pub use consume::{CoordinatorConfig, CoordinatorError, run};

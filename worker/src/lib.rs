@@ -6,6 +6,7 @@
 mod chunk_source;
 mod consume;
 pub mod engine;
+mod parts;
 mod passage;
 mod task;
 

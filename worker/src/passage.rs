@@ -68,7 +68,13 @@ pub(crate) async fn transcribe(
 ) -> Result<Vec<PassageResult>, TaskError> {
     let mut passages: Vec<PassageResult> = plans
         .iter()
-        .map(|plan| PassageResult { start: plan.start, end: plan.end, language: None, segments: Vec::new() })
+        .map(|plan| PassageResult {
+            start: plan.start,
+            end: plan.end,
+            language: None,
+            segments: Vec::new(),
+            failed: false,
+        })
         .collect();
     let mut in_engine = FuturesOrdered::new();
     let mut detection: Option<(usize, SharedDetection)> = None;

@@ -29,6 +29,13 @@ pub struct PassageResult {
     /// Two-letter code; `None` where nothing was said.
     pub language: Option<String>,
     pub segments: Vec<PassageSegment>,
+    /// It could not be transcribed, however often it was tried.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub failed: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// A stretch that could not be decoded, in the frames of [`PassageResult::start`]. Counted as silence.
@@ -49,6 +56,18 @@ pub struct ChunkResult {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub damaged: Vec<DamagedFrames>,
     /// Which engine and model wrote the text.
+    pub engine: String,
+    pub model: String,
+}
+
+/// What became of one part of a chunk (an object in the store, written by its worker).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PartResult {
+    pub version: u16,
+    pub passages: Vec<PassageResult>,
+    /// Packets of its passages that could not be decoded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub damaged: Vec<DamagedFrames>,
     pub engine: String,
     pub model: String,
 }
@@ -192,6 +211,7 @@ mod tests {
             end: 16_000,
             language: language.map(str::to_owned),
             segments: texts.iter().map(|text| segment(text)).collect(),
+            failed: false,
         };
         let mut result = ChunkResult {
             frames: 48_000,

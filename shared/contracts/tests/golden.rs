@@ -46,6 +46,9 @@ fn golden<T: Serialize + DeserializeOwned + PartialEq + Debug + 'static>(name: &
 fn all() -> Vec<Golden> {
     let mut all = vec![
         golden("chunk_task", values::task()),
+        golden("chunk_task_part", values::part_task()),
+        golden("chunk_plan", values::plan()),
+        golden("part_result", values::part_result()),
         golden("chunk_result", values::full_result()),
         golden("chunk_result_plain", support::samples::result_of(0)),
         golden("transcript", values::transcript()),

@@ -73,7 +73,6 @@ fn mp3_preroll(reservoir: u64, packets: &[Packet]) -> usize {
     count
 }
 
-
 /// One second: more than the 80 ms of RFC 7845, section 4.6, because only then the fine energies of CELT agree exactly.
 fn opus_preroll(packets: &[Packet]) -> usize {
     const ENOUGH: u64 = 48_000;

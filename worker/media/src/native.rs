@@ -1,5 +1,6 @@
 //! Samples at the recording's own rate, from a canonical restart on.
 
+use scriptorium_contracts::plan::PassagePlan;
 use scriptorium_contracts::transcript::DamagedFrames;
 
 use crate::cells::{Cells, Walk};
@@ -9,7 +10,6 @@ use crate::error::MediaError;
 use crate::formats::{Scanner, scanner};
 use crate::init::InitSection;
 use crate::packet::Packet;
-use crate::plan::PassagePlan;
 use crate::source::{ByteSource, Span};
 
 /// Frames of silence that are made at once.

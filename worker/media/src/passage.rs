@@ -1,11 +1,11 @@
 //! A passage as the engine takes it: 16 kHz, mono, block by block.
 
+use scriptorium_contracts::plan::PassagePlan;
 use scriptorium_contracts::transcript::DamagedFrames;
 
 use crate::error::MediaError;
 use crate::init::InitSection;
 use crate::native::NativeReader;
-use crate::plan::PassagePlan;
 use crate::resample::{Resampler, samples_of};
 use crate::source::ByteSource;
 
@@ -80,11 +80,9 @@ impl PassageReader<'_> {
     }
 }
 
-impl PassagePlan {
-    /// Samples at 16 kHz that the passage has, given the recording's rate.
-    pub fn engine_samples(&self, sample_rate: u32) -> u64 {
-        samples_of(self.frames(), u64::from(sample_rate.max(1)))
-    }
+/// Samples at 16 kHz that a passage has, given the recording's rate.
+pub fn engine_samples(passage: &PassagePlan, sample_rate: u32) -> u64 {
+    samples_of(passage.frames(), u64::from(sample_rate.max(1)))
 }
 
 /// Mean of the channels. What is no number (a float file may hold it) becomes silence, what is far too loud is limited.

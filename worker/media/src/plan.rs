@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use scriptorium_contracts::transcript::DamagedFrames;
-use serde::{Deserialize, Serialize};
+use scriptorium_contracts::plan::{ChunkPlan, PassagePlan};
 
 use crate::anchor::{ANCHOR_SECONDS, AnchorFinder, Placed};
 use crate::cells::{Cells, Walk};
@@ -13,41 +12,6 @@ use crate::error::MediaError;
 use crate::init::InitSection;
 use crate::packet::Packet;
 use crate::source::ByteSource;
-
-/// What a chunk holds. Frames are counted at the recording's rate.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChunkPlan {
-    /// Frames of the packets that the chunk owns; the sums of all chunks before give a chunk's absolute time.
-    pub frames: u64,
-    /// Frames before the chunk's first packet, where the container itself says so (WAV, FLAC).
-    pub absolute_start: Option<u64>,
-    /// The passages whose anchor the chunk owns, in order; none where a chunk is shorter than a passage.
-    pub passages: Vec<PassagePlan>,
-    /// Stretches that begin in the chunk and hold no packets, as far as their length can be told; silence stands in
-    /// their place. Packets that turn out to be undecodable are told by the reader of their passage.
-    pub damaged: Vec<DamagedFrames>,
-}
-
-/// A stretch from one cut to the next. Relative to the first packet that the chunk owns: it may begin before it (a
-/// cut lies up to 3 seconds before its anchor), and it usually ends in a later chunk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PassagePlan {
-    /// First frame.
-    pub start: i64,
-    /// Frame after the last.
-    pub end: i64,
-    /// First byte of the packet from which decoding restarts.
-    pub restart: u64,
-    /// Frames from the start of that packet to `start`.
-    pub skip: u64,
-}
-
-impl PassagePlan {
-    /// Frames of the passage.
-    pub fn frames(&self) -> u64 {
-        self.end.saturating_sub(self.start).try_into().unwrap_or(0)
-    }
-}
 
 /// Plans one chunk, given the range of its bytes: scans it, and of its surroundings what its anchors take.
 ///

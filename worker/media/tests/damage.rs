@@ -5,9 +5,9 @@ mod support;
 
 use std::path::PathBuf;
 
-use support::{Noise, SIZES, Studio, chunks, in_one_go, load, native, plans, tiled};
 use proptest::prelude::*;
 use scriptorium_media::{ByteSource, MemorySource, decode_passage, plan_chunk, probe};
+use support::{Noise, SIZES, Studio, chunks, in_one_go, load, native, plans, tiled};
 
 /// Recordings of no content: all packets equal, or in a short cycle.
 fn endless(studio: &Studio, source: &str, arguments: &[&str], name: &str) -> PathBuf {
@@ -125,7 +125,7 @@ fn a_packet_that_cannot_be_decoded_is_told_and_keeps_its_time() {
         while let Some(block) = reader.next_block().unwrap() {
             own += block.len() as u64;
         }
-        assert_eq!(own, passage.engine_samples(init.media.sample_rate));
+        assert_eq!(own, engine_samples(passage, init.media.sample_rate));
         samples += own;
         damaged += reader.damaged().iter().map(|gap| gap.end - gap.start).sum::<i64>();
     }
@@ -151,7 +151,7 @@ fn check_anything(bytes: Vec<u8>) {
             assert!(block.iter().all(|sample| sample.is_finite()));
             samples += block.len() as u64;
         }
-        assert_eq!(samples, passage.engine_samples(init.media.sample_rate));
+        assert_eq!(samples, engine_samples(passage, init.media.sample_rate));
     }
 }
 

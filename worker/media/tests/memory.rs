@@ -4,10 +4,10 @@
 
 mod support;
 
-use support::Studio;
 use scriptorium_media::{
     ByteSource, FileSource, PassagePlan, WindowLayer, decode_passage, plan_chunk, probe,
 };
+use support::Studio;
 
 /// Most memory that this process ever had, in MiB.
 fn peak() -> u64 {

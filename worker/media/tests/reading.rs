@@ -3,10 +3,10 @@
 
 mod support;
 
-use support::{Noise, Studio, Uploaded, chunks, clip, load};
 use scriptorium_media::{
     ByteSource, CUT_SECONDS, InitSection, MediaError, MemorySource, ReadError, plan_chunk, probe,
 };
+use support::{Noise, Studio, Uploaded, chunks, clip, load};
 
 #[test]
 fn a_plan_names_the_chunks_it_needs_and_reads_no_others() {

@@ -7,8 +7,8 @@ mod support;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use support::{Studio, load};
 use scriptorium_media::{ByteSource, decode_passage, plan_chunk, probe};
+use support::{Studio, load};
 
 #[test]
 #[ignore = "a measurement"]

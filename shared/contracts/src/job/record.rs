@@ -1,6 +1,6 @@
 //! What is kept of a job: one header and one record a chunk.
 
-use super::{ChunkSet, Layout, Limits};
+use super::{ChunkSet, Layout, Limits, Part};
 use crate::{failure::Failure, ids::JobId, ids::Timestamp, media::MediaInfo};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -148,7 +148,7 @@ pub struct ChunkRecord {
     pub version: u16,
     pub index: u32,
     pub state: ChunkState,
-    /// Fencing token: grows with each time the chunk is queued.
+    /// Fencing token: grows with each task that is made for the chunk or for a part of it.
     pub epoch: u32,
     /// Tries that ended in failure.
     pub attempts: u32,
@@ -164,6 +164,12 @@ pub struct ChunkRecord {
     /// Chunks that wait for this one; small however many they are.
     #[serde(default, skip_serializing_if = "ChunkSet::is_empty")]
     pub waiters: ChunkSet,
+    /// The parts of a chunk with more audio than a task shall have; none while it is not divided.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+    /// The next task shall divide the chunk, whatever its length.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub divide: bool,
     pub uploaded_at: Option<Timestamp>,
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
@@ -182,6 +188,8 @@ impl ChunkRecord {
             waiting_for: None,
             waited_for: None,
             waiters: ChunkSet::default(),
+            parts: Vec::new(),
+            divide: false,
             uploaded_at: None,
             started_at: None,
             ended_at: None,
@@ -191,4 +199,8 @@ impl ChunkRecord {
 
 fn is_zero(count: &u32) -> bool {
     *count == 0
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
 }

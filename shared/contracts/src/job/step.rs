@@ -2,7 +2,7 @@
 
 use super::change::Change;
 use super::{ChunkRecord, ChunkState, JobHeader, JobOptions, JobState, Layout, Limits, TranscriptSummary};
-use super::{finish, processing, upload};
+use super::{finish, parts, processing, upload};
 use crate::event::{Event, EventRecord};
 use crate::message::{ChunkTask, VERSION};
 use crate::{failure::Failure, ids::JobId, ids::Timestamp, media::MediaInfo, transcript::ChunkResult};
@@ -32,6 +32,7 @@ pub enum Input {
     /// A worker took up the task.
     Started {
         chunk: u32,
+        part: Option<u32>,
         epoch: u32,
     },
     /// The recording has been recognised.
@@ -44,19 +45,33 @@ pub enum Input {
         epoch: u32,
         needed: u32,
     },
+    /// The chunk is to be divided; `parts` tells how many passages each part has.
+    Planned {
+        chunk: u32,
+        epoch: u32,
+        parts: Vec<u32>,
+    },
     Completed {
         chunk: u32,
         epoch: u32,
         result: Box<ChunkResult>,
     },
+    PartCompleted {
+        chunk: u32,
+        part: u32,
+        epoch: u32,
+    },
+    /// Of the chunk, or of one part of it.
     Failed {
         chunk: u32,
+        part: Option<u32>,
         epoch: u32,
         failure: Failure,
     },
-    /// The task with this fencing token is lost (its process died): queue the chunk again.
+    /// The task with this fencing token is lost (its process died): queue the chunk, or the part, again.
     TaskLost {
         chunk: u32,
+        part: Option<u32>,
         epoch: u32,
     },
     /// A user wants a failed chunk tried again.
@@ -86,7 +101,9 @@ impl Input {
             Self::Uploaded { chunk }
             | Self::Started { chunk, .. }
             | Self::NeedsChunk { chunk, .. }
+            | Self::Planned { chunk, .. }
             | Self::Completed { chunk, .. }
+            | Self::PartCompleted { chunk, .. }
             | Self::Failed { chunk, .. }
             | Self::TaskLost { chunk, .. }
             | Self::Retry { chunk } => Some(*chunk),
@@ -108,6 +125,12 @@ pub enum Effect {
     },
     PublishAssembly {
         job: JobId,
+        epoch: u32,
+    },
+    /// Have the results of a chunk's parts put together.
+    PublishMerge {
+        job: JobId,
+        chunk: u32,
         epoch: u32,
     },
     /// Delete the chunks and the init section.
@@ -208,7 +231,10 @@ pub fn step(
     match input {
         Input::Uploaded { chunk } => upload::uploaded(&mut change, chunk)?,
         Input::Retry { chunk } => upload::retry(&mut change, chunk)?,
-        Input::Started { chunk, epoch } => processing::started(&mut change, chunk, epoch)?,
+        Input::Started { chunk, part: None, epoch } => processing::started(&mut change, chunk, epoch)?,
+        Input::Started { chunk, part: Some(part), epoch } => {
+            parts::started(&mut change, chunk, part, epoch)?;
+        }
         Input::Probed { media } => processing::probed(&mut change, media),
         Input::NeedsChunk { chunk, epoch, needed } => {
             processing::needs_chunk(&mut change, chunk, epoch, needed)?;
@@ -216,8 +242,20 @@ pub fn step(
         Input::Completed { chunk, epoch, result } => {
             processing::completed(&mut change, chunk, epoch, *result)?;
         }
-        Input::Failed { chunk, epoch, failure } => processing::failed(&mut change, chunk, epoch, failure)?,
-        Input::TaskLost { chunk, epoch } => processing::task_lost(&mut change, chunk, epoch)?,
+        Input::Planned { chunk, epoch, parts } => parts::planned(&mut change, chunk, epoch, &parts)?,
+        Input::PartCompleted { chunk, part, epoch } => {
+            parts::completed(&mut change, chunk, part, epoch)?;
+        }
+        Input::Failed { chunk, part: None, epoch, failure } => {
+            processing::failed(&mut change, chunk, epoch, failure)?;
+        }
+        Input::Failed { chunk, part: Some(part), epoch, failure } => {
+            parts::failed(&mut change, chunk, part, epoch, failure)?;
+        }
+        Input::TaskLost { chunk, part: None, epoch } => processing::task_lost(&mut change, chunk, epoch)?,
+        Input::TaskLost { chunk, part: Some(part), epoch } => {
+            parts::task_lost(&mut change, chunk, part, epoch)?;
+        }
         Input::Cancel { reason } => finish::cancel(&mut change, reason),
         Input::Assembled { epoch, text, summary } => finish::assembled(&mut change, epoch, text, summary),
         Input::AssemblyFailed { epoch, failure } => finish::assembly_failed(&mut change, epoch, failure),

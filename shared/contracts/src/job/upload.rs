@@ -46,6 +46,8 @@ pub(super) fn retry(change: &mut Change<'_>, chunk: u32) -> Result<(), StepError
     record.error = None;
     record.ended_at = None;
     record.waited_for = None;
+    record.parts.clear();
+    record.divide = false;
     for chunk in under_way.into_iter().chain([chunk]) {
         change.set_chunk_state(chunk, ChunkState::Uploaded)?;
         change.header.ready.insert(chunk);

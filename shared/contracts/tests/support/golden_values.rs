@@ -4,9 +4,14 @@ use super::samples::{job, media, new_job, options, passage, result_of, summary};
 use scriptorium_contracts::Timestamp;
 use scriptorium_contracts::event::Event;
 use scriptorium_contracts::failure::{Failure, FailureCode};
-use scriptorium_contracts::job::{ChunkRecord, ChunkState, Effect, JobHeader, JobState, LlmMode, create};
-use scriptorium_contracts::message::{ChunkTask, CoordinatorMessage, Report, WorkerReport};
-use scriptorium_contracts::transcript::{ChunkResult, DamagedFrames, Gap, GapReason, Segment, Transcript};
+use scriptorium_contracts::job::{
+    ChunkRecord, ChunkState, Effect, JobHeader, JobState, LlmMode, Part, PartState, create,
+};
+use scriptorium_contracts::message::{ChunkTask, CoordinatorMessage, PartTask, Report, WorkerReport};
+use scriptorium_contracts::plan::{ChunkPlan, PassagePlan};
+use scriptorium_contracts::transcript::{
+    ChunkResult, DamagedFrames, Gap, GapReason, PartResult, PassageResult, Segment, Transcript,
+};
 
 pub const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
@@ -23,7 +28,28 @@ pub fn task() -> ChunkTask {
         total_size: 524_288_000,
         chunk_size: 5_242_880,
         options: options(),
+        part: None,
+        divide: false,
     }
+}
+
+pub fn part_task() -> ChunkTask {
+    ChunkTask { part: Some(PartTask { index: 2, first: 20, count: 10 }), ..task() }
+}
+
+pub fn plan() -> ChunkPlan {
+    ChunkPlan {
+        frames: 4_410_000,
+        absolute_start: Some(44_100),
+        passages: vec![PassagePlan { start: -4_410, end: 1_323_000, restart: 5_242_111, skip: 417 }],
+        damaged: vec![DamagedFrames { start: 12, end: 4_096 }],
+    }
+}
+
+pub fn part_result() -> PartResult {
+    let ChunkResult { mut passages, damaged, engine, model, .. } = full_result();
+    passages.push(PassageResult { failed: true, ..passage(None, &[]) });
+    PartResult { version: 1, passages, damaged, engine, model }
 }
 
 /// With every field that may be absent, and text that JSON has to escape.
@@ -36,7 +62,7 @@ pub fn full_result() -> ChunkResult {
 }
 
 pub fn report(report: Report) -> WorkerReport {
-    WorkerReport { version: 1, job: job(), chunk: 3, epoch: 2, report }
+    WorkerReport { version: 1, job: job(), chunk: 3, epoch: 2, part: None, report }
 }
 
 pub fn reports() -> Vec<Report> {
@@ -44,7 +70,9 @@ pub fn reports() -> Vec<Report> {
         Report::Started {},
         Report::Probed { media: media() },
         Report::NeedsChunk { needed: 4 },
+        Report::Planned { parts: vec![10, 10, 4] },
         Report::Completed { result: Box::new(full_result()) },
+        Report::PartCompleted {},
         Report::Failed { failure: failure() },
     ]
 }
@@ -55,7 +83,9 @@ pub const fn report_name(report: &Report) -> &'static str {
         Report::Started {} => "report_started",
         Report::Probed { .. } => "report_probed",
         Report::NeedsChunk { .. } => "report_needs_chunk",
+        Report::Planned { .. } => "report_planned",
         Report::Completed { .. } => "report_completed",
+        Report::PartCompleted {} => "report_part_completed",
         Report::Failed { .. } => "report_failed",
     }
 }
@@ -63,6 +93,7 @@ pub const fn report_name(report: &Report) -> &'static str {
 pub fn messages() -> Vec<CoordinatorMessage> {
     vec![
         CoordinatorMessage::Report(report(Report::Completed { result: Box::new(full_result()) })),
+        CoordinatorMessage::Merge { version: 1, job: job(), chunk: 3, epoch: 9 },
         CoordinatorMessage::Assemble { version: 1, job: job(), epoch: 2 },
     ]
 }
@@ -70,6 +101,7 @@ pub fn messages() -> Vec<CoordinatorMessage> {
 pub const fn message_name(message: &CoordinatorMessage) -> &'static str {
     match message {
         CoordinatorMessage::Report(_) => "message_report",
+        CoordinatorMessage::Merge { .. } => "message_merge",
         CoordinatorMessage::Assemble { .. } => "message_assemble",
     }
 }
@@ -114,6 +146,7 @@ pub const fn event_name(event: &Event) -> &'static str {
 pub fn effects() -> Vec<Effect> {
     vec![
         Effect::PublishTask { task: task() },
+        Effect::PublishMerge { job: job(), chunk: 3, epoch: 9 },
         Effect::PublishAssembly { job: job(), epoch: 2 },
         Effect::DeleteTemporaryObjects { job: job() },
     ]
@@ -122,6 +155,7 @@ pub fn effects() -> Vec<Effect> {
 pub const fn effect_name(effect: &Effect) -> &'static str {
     match effect {
         Effect::PublishTask { .. } => "effect_publish_task",
+        Effect::PublishMerge { .. } => "effect_publish_merge",
         Effect::PublishAssembly { .. } => "effect_publish_assembly",
         Effect::DeleteTemporaryObjects { .. } => "effect_delete_temporary_objects",
     }
@@ -239,7 +273,16 @@ pub fn chunk_records() -> Vec<(&'static str, ChunkRecord)> {
     failed.attempts = 4;
     failed.error = Some(failure());
     failed.ended_at = Some(NOW.plus(900));
+    let mut divided = processing.clone();
+    divided.epoch = 5;
+    let part = Part { state: PartState::Completed, first: 0, count: 10, epoch: 3, attempts: 1, losses: 0 };
+    divided.parts = vec![
+        part,
+        Part { state: PartState::Processing, first: 10, epoch: 4, ..part },
+        Part { state: PartState::Queued, first: 20, count: 4, epoch: 5, ..part },
+    ];
     vec![
+        ("chunk_record_divided", divided),
         ("chunk_record_pending", pending),
         ("chunk_record_awaited", awaited),
         ("chunk_record_waiting", waiting),

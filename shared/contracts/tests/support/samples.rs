@@ -61,6 +61,7 @@ pub fn passage(language: Option<&str>, texts: &[&str]) -> PassageResult {
         end: 441_000,
         language: language.map(str::to_owned),
         segments: texts.iter().map(|text| segment(text)).collect(),
+        failed: false,
     }
 }
 

@@ -26,6 +26,12 @@ pub struct ChunkScript {
     pub end: End,
     /// Completes once a user has asked for another try.
     pub heals: bool,
+    /// Passages of the chunk.
+    pub passages: u32,
+    /// The worker divides it, three passages a part.
+    pub long: bool,
+    /// A passage that no engine survives.
+    pub bad: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -39,7 +45,15 @@ pub struct Script {
 impl Script {
     /// Each chunk stands alone and completes.
     pub fn plain(chunks: u32, max_parallel_chunks: u32) -> Self {
-        let chunk = ChunkScript { needs: Vec::new(), hiccups: 0, end: End::Completes, heals: false };
+        let chunk = ChunkScript {
+            needs: Vec::new(),
+            hiccups: 0,
+            end: End::Completes,
+            heals: false,
+            passages: 1,
+            long: false,
+            bad: None,
+        };
         Self { chunks: vec![chunk; chunks as usize], probes: true, max_parallel_chunks }
     }
 
@@ -100,10 +114,13 @@ fn chunk(index: u32, total: u32, end: BoxedStrategy<End>) -> impl Strategy<Value
         2 => Just((index..(index + 5).min(total)).collect::<Vec<u32>>()),
         1 => prop::collection::vec(0..total, 0..4),
     ];
-    (neighbours, prop_oneof![3 => Just(0), 1 => 1..MAX_RETRIES], end, any::<bool>()).prop_map(
-        |(needs, hiccups, end, heals)| {
+    let parts = (2u32..20, prop::bool::weighted(0.2), prop::option::weighted(0.1, any::<u32>()));
+    let hiccups = prop_oneof![3 => Just(0), 1 => 1..MAX_RETRIES];
+    (neighbours, hiccups, end, any::<bool>(), parts).prop_map(
+        |(needs, hiccups, end, heals, (passages, long, bad))| {
             let hiccups = if end == End::NeverWorks { 0 } else { hiccups };
-            ChunkScript { needs, hiccups, end, heals }
+            let bad = bad.map(|bad| bad % passages);
+            ChunkScript { needs, hiccups, end, heals, passages, long, bad }
         },
     )
 }

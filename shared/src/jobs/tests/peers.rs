@@ -74,7 +74,7 @@ pub async fn assemblies(jobs: &Jobs, wanted: JobId) -> Vec<u32> {
 pub fn answers(task: &ChunkTask) -> Vec<Input> {
     let ChunkTask { chunk, epoch, .. } = *task;
     vec![
-        Input::Started { chunk, epoch },
+        Input::Started { chunk, part: None, epoch },
         Input::Probed { media: media() },
         Input::Completed { chunk, epoch, result: Box::new(result_of(chunk)) },
     ]

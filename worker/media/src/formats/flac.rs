@@ -6,12 +6,12 @@ use scriptorium_contracts::media::MediaInfo;
 use symphonia::core::checksum::Crc16Ansi;
 use symphonia::core::io::Monitor;
 
+use super::flac_frame::{FrameHeader, MAX_HEADER, may_begin, parse_header, parse_stream};
+use super::{Scanner, array};
 use crate::error::MediaError;
 use crate::init::{Codec, FlacStream, InitSection, Layout, Trim};
 use crate::packet::{Packet, content_hash};
 use crate::source::Span;
-use super::flac_frame::{FrameHeader, MAX_HEADER, may_begin, parse_header, parse_stream};
-use super::{Scanner, array};
 
 /// Most metadata blocks that are walked over.
 const MAX_BLOCKS: usize = 10_000;

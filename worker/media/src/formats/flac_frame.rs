@@ -3,8 +3,8 @@
 use symphonia::core::checksum::Crc8Ccitt;
 use symphonia::core::io::Monitor;
 
-use crate::init::FlacStream;
 use super::array;
+use crate::init::FlacStream;
 
 /// Longest frame header: sync and codes 4, coded number 7, block size 2, rate 2, CRC 1.
 pub(crate) const MAX_HEADER: u64 = 16;

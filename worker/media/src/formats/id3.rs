@@ -1,8 +1,8 @@
 //! ID3v2 tags at the start of a file: skipped by their size, read for the title alone.
 
+use super::array;
 use crate::error::MediaError;
 use crate::source::Span;
-use super::array;
 
 /// Most tags in a row that are skipped.
 const MAX_TAGS: usize = 16;

@@ -34,11 +34,7 @@ pub(crate) trait Scanner: Send {
     fn absolute_start(&mut self, bytes: &mut Span<'_>, packet: &Packet) -> Result<Option<u64>, MediaError>;
 
     /// What the decoder shall get of `packet`: its bytes, but where the container divides or shortens them.
-    fn payload<'b>(
-        &mut self,
-        bytes: &'b mut Span<'_>,
-        packet: &Packet,
-    ) -> Result<Cow<'b, [u8]>, MediaError> {
+    fn payload<'b>(&mut self, bytes: &'b mut Span<'_>, packet: &Packet) -> Result<Cow<'b, [u8]>, MediaError> {
         Ok(Cow::Borrowed(bytes.slice(packet.offset, packet.end())?))
     }
 }

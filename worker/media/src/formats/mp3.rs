@@ -4,14 +4,14 @@ use std::ops::Range;
 
 use scriptorium_contracts::media::MediaInfo;
 
-use crate::error::MediaError;
-use crate::init::{Codec, InitSection, Layout, Trim};
-use crate::packet::{Packet, content_hash};
-use crate::source::Span;
 use super::Scanner;
 use super::mp3_frame::{
     EncoderTag, FIXED_BITS, FrameHeader, HEADER, encoder_tag, header_word, is_tail_tag, parse_header,
 };
+use crate::error::MediaError;
+use crate::init::{Codec, InitSection, Layout, Trim};
+use crate::packet::{Packet, content_hash};
+use crate::source::Span;
 
 /// How far after the tags the first frame is looked for.
 const MAX_JUNK: u64 = 64 * 1024;

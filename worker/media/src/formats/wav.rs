@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use scriptorium_contracts::media::MediaInfo;
 
+use super::{Scanner, array};
 use crate::error::MediaError;
 use crate::init::{Codec, InitSection, Layout, MAX_CHANNELS, MAX_RATE, MIN_RATE, PcmFormat, Trim};
 use crate::packet::{Packet, content_hash};
 use crate::source::Span;
-use super::{Scanner, array};
 
 /// Most RIFF chunks that are looked at before the `data` chunk.
 const MAX_CHUNKS: usize = 1_000;

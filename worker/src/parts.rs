@@ -1,0 +1,68 @@
+//! A chunk with hours of audio: planned by one worker, transcribed in parts by many.
+
+use crate::task::{TaskContext, TaskError, transcribe};
+use bytes::Bytes;
+use scriptorium_contracts::message::{ChunkTask, PartTask, Report, VERSION};
+use scriptorium_contracts::objects;
+use scriptorium_contracts::plan::ChunkPlan;
+use scriptorium_contracts::transcript::PartResult;
+use scriptorium_media::{ByteSource, InitSection};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// A plan larger than this is not ours: some 100 bytes a passage, of which 100 MB hold some thousand.
+const MAX_PLAN: usize = 64 << 20;
+
+/// Frames of the longest part.
+pub(crate) fn longest(context: &TaskContext, init: &InitSection) -> u64 {
+    context.config.part_length.as_secs().max(1).saturating_mul(u64::from(init.media.sample_rate))
+}
+
+/// Stores the plan, then tells of it: whoever hears of the parts finds it.
+pub(crate) async fn divide(
+    context: &TaskContext,
+    task: &ChunkTask,
+    plan: &ChunkPlan,
+    parts: Vec<u32>,
+) -> Result<Report, TaskError> {
+    write(context, &objects::plan_key(task.job, task.chunk), plan).await?;
+    Ok(Report::Planned { parts })
+}
+
+/// Transcribes one part and stores its result; the report is small.
+pub(crate) async fn perform(
+    context: &TaskContext,
+    task: &ChunkTask,
+    part: &PartTask,
+    source: Arc<dyn ByteSource>,
+    init: Arc<InitSection>,
+) -> Result<Report, TaskError> {
+    let plan = plan(context, task).await?;
+    let last = (part.first as usize).saturating_add(part.count as usize);
+    let passages = plan
+        .passages
+        .get(part.first as usize..last)
+        .ok_or_else(|| TaskError::Internal("the part lies outside the chunk's plan".to_owned()))?;
+    let transcribed = transcribe(context, task, source, init, passages).await?;
+    let info = context.engine.info();
+    let result = PartResult {
+        version: VERSION,
+        passages: transcribed.passages,
+        damaged: transcribed.damaged,
+        engine: info.engine.to_owned(),
+        model: info.model,
+    };
+    write(context, &objects::part_key(task.job, task.chunk, part.first, part.count), &result).await?;
+    Ok(Report::PartCompleted {})
+}
+
+async fn plan(context: &TaskContext, task: &ChunkTask) -> Result<ChunkPlan, TaskError> {
+    let stored = context.objects.read(&objects::plan_key(task.job, task.chunk), 0, MAX_PLAN).await?;
+    let bytes = stored.ok_or_else(|| TaskError::Internal("the chunk's plan is gone".to_owned()))?;
+    serde_json::from_slice(&bytes).map_err(|problem| TaskError::Internal(problem.to_string()))
+}
+
+async fn write(context: &TaskContext, key: &str, object: &impl Serialize) -> Result<(), TaskError> {
+    let body = serde_json::to_vec(object).map_err(|problem| TaskError::Internal(problem.to_string()))?;
+    Ok(context.objects.write(key, Bytes::from(body), "application/json").await?)
+}
