@@ -3,6 +3,7 @@
 //! Chunks are given in order, one at a time, so that only the transcript itself is in memory. Nothing of the chunks
 //! may show in it: the same recording cut otherwise must give the same bytes.
 
+use crate::coverage::{Kind, coverage};
 use scriptorium_contracts::job::{ChunkRange, TranscriptSummary};
 use scriptorium_contracts::media::MediaInfo;
 use scriptorium_contracts::transcript::{
@@ -35,6 +36,8 @@ pub struct Assembler {
     bytes_seen: u64,
     segments: Vec<Segment>,
     gaps: Vec<Gap>,
+    /// Segments and gaps in milliseconds.
+    ledger: Vec<(Kind, u64, u64)>,
     /// Milliseconds of speech by language.
     speech: BTreeMap<String, u64>,
     text: Joined,
@@ -58,6 +61,7 @@ impl Assembler {
             bytes_seen: 0,
             segments: Vec::new(),
             gaps: Vec::new(),
+            ledger: Vec::new(),
             speech: BTreeMap::new(),
             text: Joined::default(),
             engine: String::new(),
@@ -155,6 +159,7 @@ impl Assembler {
             *self.speech.entry(language.to_owned()).or_default() += end - start;
         }
         self.text.push(text, language);
+        self.ledger.push((Kind::Transcribed, start, end));
         self.segments.push(Segment {
             id: self.segments.len() as u32,
             start: seconds(start),
@@ -168,8 +173,13 @@ impl Assembler {
 
     fn gap(&mut self, start: u64, end: u64, reason: GapReason) {
         if end > start {
-            let (start, end) = (seconds(self.milliseconds(start)), seconds(self.milliseconds(end)));
-            self.gaps.push(Gap { start, end, reason });
+            let (start, end) = (self.milliseconds(start), self.milliseconds(end));
+            let kind = match reason {
+                GapReason::Failed => Kind::Failed,
+                GapReason::Damaged => Kind::Damaged,
+            };
+            self.ledger.push((kind, start, end));
+            self.gaps.push(Gap { start: seconds(start), end: seconds(end), reason });
         }
     }
 
@@ -186,7 +196,9 @@ impl Assembler {
             self.gap(self.covered, self.origin, reason);
         }
         self.gaps.sort_by(|a, b| a.start.total_cmp(&b.start).then(a.end.total_cmp(&b.end)));
-        let duration = seconds(self.milliseconds(self.origin.max(self.covered)));
+        let duration_ms = self.milliseconds(self.origin.max(self.covered));
+        let duration = seconds(duration_ms);
+        let coverage = Some(coverage(duration_ms, &self.ledger));
         // Most speech wins; of equals the first in the alphabet.
         let language = self
             .speech
@@ -199,6 +211,7 @@ impl Assembler {
             duration,
             segments: self.segments.len() as u32,
             gaps: self.gaps.iter().take(SUMMARY_GAPS).cloned().collect(),
+            coverage,
         };
         let transcript = Transcript {
             version: scriptorium_contracts::message::VERSION,
@@ -207,6 +220,7 @@ impl Assembler {
             duration,
             segments: self.segments,
             gaps: self.gaps,
+            coverage,
             media: self.media,
             engine: self.engine,
             model: self.model,

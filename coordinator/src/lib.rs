@@ -3,6 +3,7 @@
 mod assemble;
 mod assembly;
 mod consume;
+mod coverage;
 mod merge;
 
 pub use assemble::{AssembleError, Assembler};

@@ -46,6 +46,19 @@ pub struct UploadUrl {
     pub byte_range: [u64; 2],
 }
 
+/// Reply of `POST /chunk-upload-complete`.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Notice {
+    #[serde(default)]
+    pub advice: Option<Advice>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct Advice {
+    /// The chunk to upload next.
+    pub next: u32,
+}
+
 /// Reply of `POST /chunked-upload-urls`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct FreshUrls {

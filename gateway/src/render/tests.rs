@@ -14,6 +14,7 @@ fn transcript(segments: Vec<Segment>, gaps: Vec<Gap>) -> Transcript {
         duration: 4_000.0,
         segments,
         gaps,
+        coverage: None,
         media: MediaInfo {
             container: "wav".into(),
             codec: "pcm_s16le".into(),

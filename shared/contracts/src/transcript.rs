@@ -146,6 +146,19 @@ pub struct Gap {
     pub reason: GapReason,
 }
 
+/// Where the seconds of the recording went. The sum is the duration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// Within a segment with text.
+    pub transcribed: f64,
+    /// Silence, noise, or what the engine heard no words in.
+    pub no_speech: f64,
+    /// Bytes that could not be decoded ([`GapReason::Damaged`]).
+    pub damaged: f64,
+    /// Decoded, but not transcribed ([`GapReason::Failed`]).
+    pub failed: f64,
+}
+
 /// The finished transcript. A pure function of the recording, the engine and the options: it holds nothing of chunk
 /// sizes, workers, retries or the time of day.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -158,6 +171,8 @@ pub struct Transcript {
     pub duration: f64,
     pub segments: Vec<Segment>,
     pub gaps: Vec<Gap>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<Coverage>,
     pub media: MediaInfo,
     pub engine: String,
     pub model: String,

@@ -52,6 +52,7 @@ fn all() -> Vec<Golden> {
         golden("chunk_result", values::full_result()),
         golden("chunk_result_plain", support::samples::result_of(0)),
         golden("transcript", values::transcript()),
+        golden("transcript_with_coverage", values::transcript_with_coverage()),
         golden("failure_codes", values::all_failure_codes()),
         golden("job_states", values::all_job_states()),
         golden("chunk_states", values::all_chunk_states()),

@@ -64,6 +64,7 @@ pub(super) fn needs_chunk(
     change.chunk_mut(chunk)?.waiting_for = Some(needed);
     if change.chunk(needed)?.state == ChunkState::Pending {
         change.chunk_mut(needed)?.waiters.insert(chunk);
+        change.header.wanted.insert(needed);
     } else {
         // It has come in the meantime.
         change.header.ready.insert(chunk);

@@ -1,6 +1,7 @@
 //! What is kept of a job: one header and one record a chunk.
 
 use super::{ChunkSet, Layout, Limits, Part};
+use crate::transcript::{Coverage, Gap};
 use crate::{failure::Failure, ids::JobId, ids::Timestamp, media::MediaInfo};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -74,7 +75,9 @@ pub struct TranscriptSummary {
     pub duration: f64,
     pub segments: u32,
     /// Gaps with their times, at most 1 000 of them.
-    pub gaps: Vec<crate::transcript::Gap>,
+    pub gaps: Vec<Gap>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<Coverage>,
 }
 
 /// The header of a job. Its sets always agree with the chunk records: `uploaded` holds the chunks that are not
@@ -105,6 +108,9 @@ pub struct JobHeader {
     pub finished_at: Option<Timestamp>,
     pub media: Option<MediaInfo>,
     pub uploaded: ChunkSet,
+    /// Chunks that are not uploaded yet and that others wait for.
+    #[serde(default, skip_serializing_if = "ChunkSet::is_empty")]
+    pub wanted: ChunkSet,
     pub ready: ChunkSet,
     pub in_flight: ChunkSet,
     pub completed: ChunkSet,
@@ -134,6 +140,11 @@ impl JobHeader {
     /// The division into chunks. Records are only written for sizes that fit, so `None` means a damaged record.
     pub fn layout(&self) -> Option<Layout> {
         Layout::new(self.total_size, self.chunk_size).ok()
+    }
+
+    /// The chunk whose upload helps most: the earliest that others wait for.
+    pub fn advised_chunk(&self) -> Option<u32> {
+        self.wanted.iter().next()
     }
 
     /// Chunks that have ended, one way or the other.

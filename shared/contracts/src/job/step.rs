@@ -190,6 +190,7 @@ pub fn create(new: NewJob, now: Timestamp) -> Step {
         finished_at: None,
         media: None,
         uploaded: Default::default(),
+        wanted: Default::default(),
         ready: Default::default(),
         in_flight: Default::default(),
         completed: Default::default(),

@@ -16,6 +16,7 @@ pub(super) fn uploaded(change: &mut Change<'_>, chunk: u32) -> Result<(), StepEr
     };
     change.set_chunk_state(chunk, ChunkState::Uploaded)?;
     change.header.ready.insert(chunk);
+    change.header.wanted.remove(chunk);
     change.header.last_upload_at = Some(now);
     // The waiters' own records are cleared when they are queued: so an upload costs the same however many wait.
     for waiter in waiters.iter() {

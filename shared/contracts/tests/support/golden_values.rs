@@ -10,7 +10,7 @@ use scriptorium_contracts::job::{
 use scriptorium_contracts::message::{ChunkTask, CoordinatorMessage, PartTask, Report, WorkerReport};
 use scriptorium_contracts::plan::{ChunkPlan, PassagePlan};
 use scriptorium_contracts::transcript::{
-    ChunkResult, DamagedFrames, Gap, GapReason, PartResult, PassageResult, Segment, Transcript,
+    ChunkResult, Coverage, DamagedFrames, Gap, GapReason, PartResult, PassageResult, Segment, Transcript,
 };
 
 pub const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -311,8 +311,14 @@ pub fn transcript() -> Transcript {
             Gap { start: 10.0, end: 12.5, reason: GapReason::Damaged },
             Gap { start: 20.0, end: 25.0, reason: GapReason::Failed },
         ],
+        coverage: None,
         media: media(),
         engine: "whisper".to_owned(),
         model: "tiny.en".to_owned(),
     }
+}
+
+pub fn transcript_with_coverage() -> Transcript {
+    let coverage = Coverage { transcribed: 4.72, no_speech: 19.025, damaged: 2.5, failed: 5.0 };
+    Transcript { coverage: Some(coverage), ..transcript() }
 }

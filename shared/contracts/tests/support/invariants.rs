@@ -110,6 +110,12 @@ pub fn check_records(header: &JobHeader, chunks: &[ChunkRecord]) {
         chunks.iter().filter(|record| wanted(record.state)).map(|record| record.index).collect()
     };
     assert_eq!(header.uploaded, set(|state| state != ChunkState::Pending), "uploaded");
+    let wanted: ChunkSet = chunks
+        .iter()
+        .filter(|record| record.state == ChunkState::Pending && !record.waiters.is_empty())
+        .map(|record| record.index)
+        .collect();
+    assert_eq!(header.wanted, wanted, "wanted");
     assert_eq!(header.completed, set(|state| state == ChunkState::Completed), "completed");
     assert_eq!(header.failed, set(|state| state == ChunkState::Failed), "failed");
     assert_eq!(header.in_flight, set(|state| matches!(state, ChunkState::Queued | ChunkState::Processing)));

@@ -83,5 +83,6 @@ pub fn summary() -> TranscriptSummary {
         duration: 31.25,
         segments: 2,
         gaps: vec![Gap { start: 10.0, end: 12.5, reason: GapReason::Damaged }],
+        coverage: None,
     }
 }

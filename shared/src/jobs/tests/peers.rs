@@ -88,7 +88,13 @@ pub async fn assemble(jobs: &Jobs, job: JobId, epoch: u32) -> Input {
         text.push(jobs.store.result(job, chunk).await.unwrap().unwrap().text());
     }
     let segments = text.len() as u32;
-    let summary = TranscriptSummary { language: "en".to_owned(), duration: 12.5, segments, gaps: Vec::new() };
+    let summary = TranscriptSummary {
+        language: "en".to_owned(),
+        duration: 12.5,
+        segments,
+        gaps: Vec::new(),
+        coverage: None,
+    };
     Input::Assembled { epoch, text: text.join(" "), summary }
 }
 
