@@ -121,6 +121,7 @@ async fn transcribe(
         damaged,
         engine: info.engine.to_owned(),
         model: info.model,
+        word_timestamps: task.options.word_timestamps.then_some(info.word_timestamps),
     })
 }
 

@@ -6,7 +6,9 @@ use scriptorium_contracts::event::Event;
 use scriptorium_contracts::failure::{Failure, FailureCode};
 use scriptorium_contracts::job::{ChunkRecord, ChunkState, Effect, JobHeader, JobState, LlmMode, create};
 use scriptorium_contracts::message::{ChunkTask, CoordinatorMessage, Report, WorkerReport};
-use scriptorium_contracts::transcript::{ChunkResult, DamagedFrames, Gap, GapReason, Segment, Transcript};
+use scriptorium_contracts::transcript::{
+    ChunkResult, DamagedFrames, Gap, GapReason, Segment, TimedWord, Transcript, Word,
+};
 
 pub const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
@@ -32,6 +34,29 @@ pub fn full_result() -> ChunkResult {
     result.passages.push(passage(Some("ja"), &["\"こんにちは\"\n", "世界"]));
     result.passages.push(passage(None, &[]));
     result.damaged.push(DamagedFrames { start: -12, end: 4_096 });
+    result
+}
+
+/// Of a job that asked for times of words, in a language that the model found.
+pub fn result_with_words() -> ChunkResult {
+    let mut result = result_of(3);
+    result.word_timestamps = Some(true);
+    for passage in &mut result.passages {
+        passage.language_probability = Some(0.9375);
+        for segment in &mut passage.segments {
+            let word = |start_ms, end_ms, text: &str, probability| Word {
+                start_ms,
+                end_ms,
+                text: text.to_owned(),
+                probability,
+            };
+            segment.words = match segment.text.as_str() {
+                "Its end." => vec![word(120, 1_340, "Its", 0.987), word(1_340, 1_340, " end.", 0.5)],
+                // One that could not be aligned.
+                _ => Vec::new(),
+            };
+        }
+    }
     result
 }
 
@@ -257,6 +282,7 @@ pub fn transcript() -> Transcript {
         avg_logprob: -0.271,
         no_speech_prob: 0.015,
         language: language.map(str::to_owned),
+        words: Vec::new(),
     };
     Transcript {
         version: 1,
@@ -271,5 +297,20 @@ pub fn transcript() -> Transcript {
         media: media(),
         engine: "whisper".to_owned(),
         model: "tiny.en".to_owned(),
+        word_timestamps: None,
     }
+}
+
+pub fn transcript_with_words() -> Transcript {
+    let mut transcript = transcript();
+    transcript.word_timestamps = Some(true);
+    let word =
+        |word: &str, start, end, probability| TimedWord { word: word.to_owned(), start, end, probability };
+    transcript.segments[0].words = vec![word("Good", 0.12, 0.9, 0.987), word(" morning.", 0.9, 2.48, 0.75)];
+    transcript
+}
+
+/// Of a model that cannot tell times of words.
+pub fn transcript_without_words() -> Transcript {
+    Transcript { word_timestamps: Some(false), ..transcript() }
 }
