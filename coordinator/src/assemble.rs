@@ -7,7 +7,7 @@ use crate::coverage::{Kind, coverage};
 use scriptorium_contracts::job::{ChunkRange, TranscriptSummary};
 use scriptorium_contracts::media::MediaInfo;
 use scriptorium_contracts::transcript::{
-    ChunkResult, Gap, GapReason, Joined, PassageResult, Segment, Transcript,
+    ChunkResult, Gap, GapReason, Joined, PassageResult, PassageSegment, Segment, TimedWord, Transcript, Word,
 };
 use std::collections::BTreeMap;
 use thiserror::Error;
@@ -43,6 +43,8 @@ pub struct Assembler {
     text: Joined,
     engine: String,
     model: String,
+    /// `None` until a chunk was asked for times of words; `false` once one could not give them.
+    word_timestamps: Option<bool>,
     /// Stretches that two passages claimed or none did; 0 unless two machines disagreed.
     seams_mended: u32,
 }
@@ -66,6 +68,7 @@ impl Assembler {
             text: Joined::default(),
             engine: String::new(),
             model: String::new(),
+            word_timestamps: None,
             seams_mended: 0,
         })
     }
@@ -96,6 +99,9 @@ impl Assembler {
         }
         self.engine.clone_from(&result.engine);
         self.model.clone_from(&result.model);
+        if let Some(given) = result.word_timestamps {
+            self.word_timestamps = Some(given && self.word_timestamps.unwrap_or(true));
+        }
         self.frames_seen = self.frames_seen.saturating_add(result.frames);
         self.bytes_seen = self.bytes_seen.saturating_add(range.size());
         self.origin = self.origin.checked_add(result.frames).ok_or(overflow)?;
@@ -138,7 +144,8 @@ impl Assembler {
             if begin / 2 + finish / 2 < covered_ms {
                 continue;
             }
-            self.segment(begin.min(finish), finish, passage.language.as_deref(), segment);
+            let words = words(from, begin.min(finish), finish, &segment.words);
+            self.segment(begin.min(finish), finish, passage.language.as_deref(), segment, words);
         }
         self.covered = self.covered.max(end);
         Some(())
@@ -149,7 +156,8 @@ impl Assembler {
         start: u64,
         end: u64,
         language: Option<&str>,
-        said: &scriptorium_contracts::transcript::PassageSegment,
+        said: &PassageSegment,
+        words: Vec<TimedWord>,
     ) {
         let text = said.text.trim();
         if text.is_empty() {
@@ -168,6 +176,7 @@ impl Assembler {
             avg_logprob: said.avg_logprob,
             no_speech_prob: said.no_speech_prob,
             language: language.map(str::to_owned),
+            words,
         });
     }
 
@@ -224,9 +233,27 @@ impl Assembler {
             media: self.media,
             engine: self.engine,
             model: self.model,
+            word_timestamps: self.word_timestamps,
         };
         (transcript, summary, self.seams_mended)
     }
+}
+
+/// The words of a segment that lasts from `start` to `end`, in a passage that begins at `from`: within the segment and in
+/// order, whatever was reported. All in milliseconds.
+fn words(from: u64, start: u64, end: u64, said: &[Word]) -> Vec<TimedWord> {
+    let mut before = start;
+    let timed = said.iter().map(|word| {
+        let begin = from.saturating_add(word.start_ms).clamp(before, end);
+        before = from.saturating_add(word.end_ms).clamp(begin, end);
+        TimedWord {
+            word: word.text.clone(),
+            start: seconds(begin),
+            end: seconds(before),
+            probability: word.probability,
+        }
+    });
+    timed.collect()
 }
 
 fn seconds(milliseconds: u64) -> f64 {

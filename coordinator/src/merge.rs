@@ -88,6 +88,7 @@ impl<'a> Merged<'a> {
             damaged: plan.damaged.clone(),
             engine: String::new(),
             model: String::new(),
+            word_timestamps: None,
         };
         Self { plan, result }
     }
@@ -100,6 +101,7 @@ impl<'a> Merged<'a> {
                 self.result.damaged.extend(result.damaged);
                 self.result.engine = result.engine;
                 self.result.model = result.model;
+                self.result.word_timestamps = result.word_timestamps;
             }
             None => {
                 let passages = self.plan.passages.iter().skip(part.first as usize).take(part.count as usize);
@@ -107,6 +109,7 @@ impl<'a> Merged<'a> {
                     start: passage.start,
                     end: passage.end,
                     language: None,
+                    language_probability: None,
                     segments: Vec::new(),
                     failed: true,
                 }));
@@ -145,12 +148,14 @@ mod tests {
                 start,
                 end: start + 10,
                 language: Some("en".to_owned()),
+                language_probability: None,
                 segments: Vec::new(),
                 failed: false,
             }],
             damaged: vec![DamagedFrames { start: start + 1, end: start + 2 }],
             engine: "whisper".to_owned(),
             model: "tiny".to_owned(),
+            word_timestamps: None,
         };
         let mut merged = Merged::new(&plan);
         merged.push(&part(0, 1), Some(done(0)));

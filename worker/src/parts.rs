@@ -1,6 +1,6 @@
 //! A chunk with hours of audio: planned by one worker, transcribed in parts by many.
 
-use crate::task::{TaskContext, TaskError, transcribe};
+use crate::task::{TaskContext, TaskError, transcribe, word_timestamps};
 use bytes::Bytes;
 use scriptorium_contracts::message::{ChunkTask, PartTask, Report, VERSION};
 use scriptorium_contracts::objects;
@@ -51,6 +51,7 @@ pub(crate) async fn perform(
         damaged: transcribed.damaged,
         engine: info.engine.to_owned(),
         model: info.model,
+        word_timestamps: word_timestamps(context, task),
     };
     write(context, &objects::part_key(task.job, task.chunk, part.first, part.count), &result).await?;
     Ok(Report::PartCompleted {})

@@ -131,8 +131,14 @@ async fn perform(
         damaged,
         engine: info.engine.to_owned(),
         model: info.model,
+        word_timestamps: word_timestamps(context, task),
     };
     Ok(Report::Completed { result: Box::new(result) })
+}
+
+/// Whether times of words are given, if they were asked for.
+pub(crate) fn word_timestamps(context: &TaskContext, task: &ChunkTask) -> Option<bool> {
+    task.options.word_timestamps.then(|| context.engine.info().word_timestamps)
 }
 
 /// Passages with their text, and the packets in them that could not be decoded.

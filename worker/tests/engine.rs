@@ -46,7 +46,7 @@ static ENGINE: LazyLock<Engine> = LazyLock::new(|| engine(1, 4));
 /// A window of the recording, in seconds.
 fn window(from: f64, to: f64) -> Window {
     let [from, to] = [from, to].map(|at| (at * 16_000.0) as usize);
-    Window { samples: RECORDING[from..to].to_vec(), language: None, prompt: None }
+    Window { samples: RECORDING[from..to].to_vec(), language: None, prompt: None, word_timestamps: false }
 }
 
 fn noise(samples: usize, level: f32) -> Vec<f32> {
@@ -111,8 +111,8 @@ async fn a_batch_changes_nothing() {
         window(60.0, 90.0),
         window(100.0, 100.2),
         window(100.0, 117.77),
-        Window { samples: vec![0.0; 160_000], language: None, prompt: None },
-        Window { samples: noise(MAX_WINDOW, 0.1), language: None, prompt: None },
+        Window { samples: vec![0.0; 160_000], language: None, prompt: None, word_timestamps: false },
+        Window { samples: noise(MAX_WINDOW, 0.1), language: None, prompt: None, word_timestamps: false },
         // Cut within a word, much too quiet, and too loud.
         window(130.313, 141.871),
         Window {
@@ -177,7 +177,10 @@ async fn silence_and_noise_give_no_text_and_cost_no_pass() {
         vec![1e30; 999],
     ];
     for samples in sounds {
-        let result = engine.transcribe(Window { samples, language: None, prompt: None }).await.unwrap();
+        let result = engine
+            .transcribe(Window { samples, language: None, prompt: None, word_timestamps: false })
+            .await
+            .unwrap();
         assert_eq!((result.segments.len(), result.attempts), (0, 0), "{result:?}");
     }
 }
@@ -188,7 +191,10 @@ async fn speech_between_silences_has_its_times() {
     let clip = window(0.0, 9.6).samples;
     let samples = [noise(128_000, 0.0003), clip, noise(160_000, 0.0003)].concat();
     let speech = vad::speech_regions(&samples);
-    let result = engine.transcribe(Window { samples, language: None, prompt: None }).await.unwrap();
+    let result = engine
+        .transcribe(Window { samples, language: None, prompt: None, word_timestamps: false })
+        .await
+        .unwrap();
     assert!(text(&result).contains("only sense"), "{result:?}");
     let (start, end) = (result.segments[0].start_ms, result.segments.last().unwrap().end_ms);
     assert!(end <= 18_000, "nothing is said after 17.6 s: {result:?} {speech:?}");
@@ -237,7 +243,12 @@ async fn closing_ends_calls_and_threads() {
 async fn bad_windows_and_languages_are_refused() {
     let engine = &*ENGINE;
     let ask = |samples: Vec<f32>, language: Option<&str>| {
-        engine.transcribe(Window { samples, language: language.map(str::to_owned), prompt: None })
+        engine.transcribe(Window {
+            samples,
+            language: language.map(str::to_owned),
+            prompt: None,
+            word_timestamps: false,
+        })
     };
     for samples in [vec![], vec![0.0; MAX_WINDOW + 1], vec![0.0, f32::NAN], vec![f32::INFINITY]] {
         let error = ask(samples.clone(), None).await.unwrap_err();

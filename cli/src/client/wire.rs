@@ -17,6 +17,9 @@ pub struct NewUpload {
     pub chunk_size_mb: serde_json::Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
+    /// Left out if not asked for: servers of earlier versions refuse it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub word_timestamps: bool,
 }
 
 /// Its reply.

@@ -10,7 +10,8 @@ use scriptorium_contracts::job::{
 use scriptorium_contracts::message::{ChunkTask, CoordinatorMessage, PartTask, Report, WorkerReport};
 use scriptorium_contracts::plan::{ChunkPlan, PassagePlan};
 use scriptorium_contracts::transcript::{
-    ChunkResult, Coverage, DamagedFrames, Gap, GapReason, PartResult, PassageResult, Segment, Transcript,
+    ChunkResult, Coverage, DamagedFrames, Gap, GapReason, PartResult, PassageResult, Segment, TimedWord,
+    Transcript, Word,
 };
 
 pub const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -49,7 +50,7 @@ pub fn plan() -> ChunkPlan {
 pub fn part_result() -> PartResult {
     let ChunkResult { mut passages, damaged, engine, model, .. } = full_result();
     passages.push(PassageResult { failed: true, ..passage(None, &[]) });
-    PartResult { version: 1, passages, damaged, engine, model }
+    PartResult { version: 1, passages, damaged, engine, model, word_timestamps: Some(true) }
 }
 
 /// With every field that may be absent, and text that JSON has to escape.
@@ -58,6 +59,29 @@ pub fn full_result() -> ChunkResult {
     result.passages.push(passage(Some("ja"), &["\"こんにちは\"\n", "世界"]));
     result.passages.push(passage(None, &[]));
     result.damaged.push(DamagedFrames { start: -12, end: 4_096 });
+    result
+}
+
+/// Of a job that asked for times of words, in a language that the model found.
+pub fn result_with_words() -> ChunkResult {
+    let mut result = result_of(3);
+    result.word_timestamps = Some(true);
+    for passage in &mut result.passages {
+        passage.language_probability = Some(0.9375);
+        for segment in &mut passage.segments {
+            let word = |start_ms, end_ms, text: &str, probability| Word {
+                start_ms,
+                end_ms,
+                text: text.to_owned(),
+                probability,
+            };
+            segment.words = match segment.text.as_str() {
+                "Its end." => vec![word(120, 1_340, "Its", 0.987), word(1_340, 1_340, " end.", 0.5)],
+                // One that could not be aligned.
+                _ => Vec::new(),
+            };
+        }
+    }
     result
 }
 
@@ -300,6 +324,7 @@ pub fn transcript() -> Transcript {
         avg_logprob: -0.271,
         no_speech_prob: 0.015,
         language: language.map(str::to_owned),
+        words: Vec::new(),
     };
     Transcript {
         version: 1,
@@ -315,10 +340,25 @@ pub fn transcript() -> Transcript {
         media: media(),
         engine: "whisper".to_owned(),
         model: "tiny.en".to_owned(),
+        word_timestamps: None,
     }
 }
 
 pub fn transcript_with_coverage() -> Transcript {
     let coverage = Coverage { transcribed: 4.72, no_speech: 19.025, damaged: 2.5, failed: 5.0 };
     Transcript { coverage: Some(coverage), ..transcript() }
+}
+
+pub fn transcript_with_words() -> Transcript {
+    let mut transcript = transcript();
+    transcript.word_timestamps = Some(true);
+    let word =
+        |word: &str, start, end, probability| TimedWord { word: word.to_owned(), start, end, probability };
+    transcript.segments[0].words = vec![word("Good", 0.12, 0.9, 0.987), word(" morning.", 0.9, 2.48, 0.75)];
+    transcript
+}
+
+/// Of a model that cannot tell times of words.
+pub fn transcript_without_words() -> Transcript {
+    Transcript { word_timestamps: Some(false), ..transcript() }
 }

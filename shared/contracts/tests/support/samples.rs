@@ -52,6 +52,7 @@ pub fn segment(text: &str) -> PassageSegment {
         text: text.to_owned(),
         avg_logprob: -0.271,
         no_speech_prob: 0.015,
+        words: Vec::new(),
     }
 }
 
@@ -60,6 +61,7 @@ pub fn passage(language: Option<&str>, texts: &[&str]) -> PassageResult {
         start: -4_410,
         end: 441_000,
         language: language.map(str::to_owned),
+        language_probability: None,
         segments: texts.iter().map(|text| segment(text)).collect(),
         failed: false,
     }
@@ -74,6 +76,7 @@ pub fn result_of(chunk: u32) -> ChunkResult {
         damaged: Vec::new(),
         engine: "whisper".to_owned(),
         model: "tiny.en".to_owned(),
+        word_timestamps: None,
     }
 }
 
