@@ -113,8 +113,12 @@ fn settle(outcome: Result<(), QueueError>) {
 }
 
 fn input_of(report: WorkerReport) -> Input {
-    let WorkerReport { chunk, epoch, part, report, .. } = report;
+    let WorkerReport { chunk, epoch, part, redo, report, .. } = report;
+    if redo {
+        return redo_input(chunk, epoch, report);
+    }
     match (report, part) {
+        (Report::Redone {}, _) => Input::Redone { chunk, epoch },
         (Report::Started {}, part) => Input::Started { chunk, part, epoch },
         (Report::Probed { media }, _) => Input::Probed { media },
         (Report::NeedsChunk { needed }, None) => Input::NeedsChunk { chunk, epoch, needed },
@@ -131,6 +135,26 @@ fn input_of(report: WorkerReport) -> Input {
         (Report::PartCompleted {}, None) => {
             let failure = Failure::new(FailureCode::Internal, "A worker reported a part without its number.");
             Input::Failed { chunk, part, epoch, failure }
+        }
+    }
+}
+
+fn redo_input(chunk: u32, epoch: u32, report: Report) -> Input {
+    match report {
+        Report::Redone {} => Input::Redone { chunk, epoch },
+        Report::Failed { failure } => Input::RedoFailed { chunk, epoch, failure },
+        Report::NeedsChunk { needed } => {
+            let detail = format!("Chunk {needed}, which was uploaded, is not in the object store.");
+            let failure = Failure::new(FailureCode::StorageUnavailable, detail);
+            Input::RedoFailed { chunk, epoch, failure }
+        }
+        Report::Probed { media } => Input::Probed { media },
+        // Says nothing of the redo; the job is in assembly, where this changes nothing.
+        Report::Started {} => Input::Started { chunk, part: None, epoch },
+        Report::Planned { .. } | Report::Completed { .. } | Report::PartCompleted {} => {
+            let failure =
+                Failure::new(FailureCode::Internal, "A worker answered another task than was asked.");
+            Input::RedoFailed { chunk, epoch, failure }
         }
     }
 }

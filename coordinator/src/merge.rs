@@ -60,7 +60,8 @@ async fn result(jobs: &Jobs, job: JobId, record: &ChunkRecord) -> Result<Option<
     Ok(Some(merged.finish()))
 }
 
-async fn object<T: DeserializeOwned>(jobs: &Jobs, key: &str) -> Result<Option<T>, JobsError> {
+/// `None` if the object is missing or can't be read.
+pub(crate) async fn object<T: DeserializeOwned>(jobs: &Jobs, key: &str) -> Result<Option<T>, JobsError> {
     let Some(bytes) = jobs.objects.read(key, 0, MAX_OBJECT).await? else {
         return Ok(None);
     };

@@ -115,6 +115,7 @@ fn log_outcome(report: &Report, took: Duration) {
         Report::Completed { result } => info!(passages = result.passages.len(), seconds, "chunk done"),
         Report::Planned { parts } => info!(parts = parts.len(), seconds, "chunk divided"),
         Report::PartCompleted {} => info!(seconds, "part done"),
+        Report::Redone {} => info!(seconds, "passages done again"),
         Report::NeedsChunk { needed } => debug!(needed, seconds, "chunk waits for another one"),
         Report::Failed { failure } => {
             warn!(code = ?failure.code, detail = %failure.detail, seconds, "chunk failed")
@@ -142,7 +143,8 @@ pub(crate) async fn publish(
 ) -> Result<(), PublishError> {
     let ChunkTask { job, chunk, epoch, .. } = *task;
     let part = task.part.map(|part| part.index);
-    let report = WorkerReport { version: VERSION, job, chunk, epoch, part, report };
+    let redo = task.redo.is_some();
+    let report = WorkerReport { version: VERSION, job, chunk, epoch, part, redo, report };
     let payload = serde_json::to_vec(&CoordinatorMessage::Report(report))
         .map_err(|problem| PublishError::Unfit(problem.to_string()))?;
     match context.queue.publish(Topic::Coordinator, payload).await {

@@ -8,6 +8,7 @@ mod consume;
 pub mod engine;
 mod parts;
 mod passage;
+mod redo;
 mod task;
 
 pub use consume::{WorkerConfig, WorkerError, run};

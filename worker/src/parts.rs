@@ -8,10 +8,11 @@ use scriptorium_contracts::plan::ChunkPlan;
 use scriptorium_contracts::transcript::PartResult;
 use scriptorium_media::{ByteSource, InitSection};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
-/// A plan larger than this is not ours: some 100 bytes a passage, of which 100 MB hold some thousand.
-const MAX_PLAN: usize = 64 << 20;
+/// A plan or a list larger than this is not ours: some 100 bytes a passage, of which 100 MB hold some thousand.
+const MAX_OBJECT: usize = 64 << 20;
 
 /// Frames of the longest part.
 pub(crate) fn longest(context: &TaskContext, init: &InitSection) -> u64 {
@@ -37,7 +38,9 @@ pub(crate) async fn perform(
     source: Arc<dyn ByteSource>,
     init: Arc<InitSection>,
 ) -> Result<Report, TaskError> {
-    let plan = plan(context, task).await?;
+    let plan: ChunkPlan = read(context, &objects::plan_key(task.job, task.chunk))
+        .await?
+        .ok_or_else(|| TaskError::Internal("the chunk's plan is gone".to_owned()))?;
     let last = (part.first as usize).saturating_add(part.count as usize);
     let passages = plan
         .passages
@@ -57,13 +60,22 @@ pub(crate) async fn perform(
     Ok(Report::PartCompleted {})
 }
 
-async fn plan(context: &TaskContext, task: &ChunkTask) -> Result<ChunkPlan, TaskError> {
-    let stored = context.objects.read(&objects::plan_key(task.job, task.chunk), 0, MAX_PLAN).await?;
-    let bytes = stored.ok_or_else(|| TaskError::Internal("the chunk's plan is gone".to_owned()))?;
-    serde_json::from_slice(&bytes).map_err(|problem| TaskError::Internal(problem.to_string()))
+/// `None` if there is no such object.
+pub(crate) async fn read<T: DeserializeOwned>(
+    context: &TaskContext,
+    key: &str,
+) -> Result<Option<T>, TaskError> {
+    let Some(bytes) = context.objects.read(key, 0, MAX_OBJECT).await? else {
+        return Ok(None);
+    };
+    serde_json::from_slice(&bytes).map(Some).map_err(|problem| TaskError::Internal(problem.to_string()))
 }
 
-async fn write(context: &TaskContext, key: &str, object: &impl Serialize) -> Result<(), TaskError> {
+pub(crate) async fn write(
+    context: &TaskContext,
+    key: &str,
+    object: &impl Serialize,
+) -> Result<(), TaskError> {
     let body = serde_json::to_vec(object).map_err(|problem| TaskError::Internal(problem.to_string()))?;
     Ok(context.objects.write(key, Bytes::from(body), "application/json").await?)
 }

@@ -5,6 +5,7 @@ use crate::consume::{PublishError, WorkerConfig, publish};
 use crate::engine::{Engine, EngineError};
 use crate::parts;
 use crate::passage::{self, Piece};
+use crate::redo;
 use bytes::Bytes;
 use scriptorium_contracts::failure::{Failure, FailureCode};
 use scriptorium_contracts::message::{ChunkTask, Report};
@@ -111,6 +112,9 @@ async fn perform(
     if let Some(part) = &task.part {
         return parts::perform(context, task, part, source, init).await;
     }
+    if let Some(redo) = &task.redo {
+        return redo::perform(context, task, redo, range.first..range.last + 1, source, init).await;
+    }
     let plan = {
         let (source, init) = (Arc::clone(&source), Arc::clone(&init));
         blocking(move || media::plan_chunk(&*source, &init, range.first..range.last + 1)).await??
@@ -209,7 +213,9 @@ async fn load_init_section(
 }
 
 /// Runs what computes or blocks on a thread for that; a panic there is this chunk's failure, not the worker's.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, TaskError> {
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, TaskError> {
     tokio::task::spawn_blocking(work).await.map_err(|problem| TaskError::Internal(problem.to_string()))
 }
 

@@ -25,6 +25,16 @@ pub struct ChunkTask {
     /// Divide the chunk in any case: something in it has failed again and again, and shall be found.
     #[serde(default, skip_serializing_if = "is_false")]
     pub divide: bool,
+    /// Only the passages of the chunk that the job's redo list names ([`crate::plan::RedoList`]); the token is the
+    /// assembly's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redo: Option<RedoTask>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RedoTask {
+    /// The recording's language, two-letter code.
+    pub language: String,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -53,6 +63,9 @@ pub struct WorkerReport {
     /// Which part of the chunk the report is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<u32>,
+    /// Of a task that does passages again.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub redo: bool,
     pub report: Report,
 }
 
@@ -79,6 +92,8 @@ pub enum Report {
     },
     /// The part's result is in the object store.
     PartCompleted {},
+    /// The passages that were done again are in the object store.
+    Redone {},
     Failed {
         failure: Failure,
     },

@@ -36,6 +36,16 @@ pub fn part_key(job: JobId, chunk: u32, first: u32, count: u32) -> String {
     format!("jobs/{job}/upload/part-{chunk:05}-{first}-{count}.json")
 }
 
+/// Which passages are done again in the recording's language (JSON, [`crate::plan::RedoList`]).
+pub fn redo_list_key(job: JobId) -> String {
+    format!("jobs/{job}/upload/redo.json")
+}
+
+/// Those passages of one chunk, done again (JSON, [`crate::transcript::PartResult`]).
+pub fn redone_key(job: JobId, chunk: u32) -> String {
+    format!("jobs/{job}/upload/redone-{chunk:05}.json")
+}
+
 /// The finished transcript (JSON, [`crate::transcript::Transcript`]).
 pub fn transcript_key(job: JobId) -> String {
     format!("jobs/{job}/transcript.json")

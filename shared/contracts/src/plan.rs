@@ -31,6 +31,29 @@ pub struct PassagePlan {
     pub skip: u64,
 }
 
+/// Passages that were taken for another language than the recording's, to be done again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RedoList {
+    /// Two-letter code.
+    pub language: String,
+    /// In the order of the chunks.
+    pub chunks: Vec<RedoChunk>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RedoChunk {
+    pub chunk: u32,
+    /// The passages' first frames, as in [`PassagePlan::start`].
+    pub passages: Vec<i64>,
+}
+
+impl RedoList {
+    /// First frames of the passages of a chunk.
+    pub fn passages_of(&self, chunk: u32) -> &[i64] {
+        self.chunks.iter().find(|one| one.chunk == chunk).map_or(&[], |one| &one.passages)
+    }
+}
+
 impl PassagePlan {
     /// Frames of the passage.
     pub fn frames(&self) -> u64 {

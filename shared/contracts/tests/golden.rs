@@ -47,6 +47,8 @@ fn all() -> Vec<Golden> {
     let mut all = vec![
         golden("chunk_task", values::task()),
         golden("chunk_task_part", values::part_task()),
+        golden("chunk_task_redo", values::redo_task()),
+        golden("redo_list", values::redo_list()),
         golden("chunk_plan", values::plan()),
         golden("part_result", values::part_result()),
         golden("chunk_result", values::full_result()),

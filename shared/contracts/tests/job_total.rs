@@ -82,7 +82,13 @@ fn input(raw: Raw, ledger: &Ledger) -> Input {
         52 => Input::PartCompleted { chunk, part: other % 8, epoch },
         53..57 => Input::Retry { chunk },
         57 => Input::Cancel { reason: text },
-        58..60 => Input::Assembled { epoch: assembly, text, summary: samples::summary() },
+        58 if other % 3 == 0 => {
+            let chunks = header.completed.iter().filter(|chunk| chunk % 2 == 0).collect();
+            Input::Redo { epoch: assembly, language: text, chunks }
+        }
+        58 => Input::Redone { chunk, epoch: assembly },
+        59 if other % 2 == 0 => Input::RedoFailed { chunk, epoch: assembly, failure },
+        59 => Input::Assembled { epoch: assembly, text, summary: samples::summary() },
         60 => Input::AssemblyFailed { epoch: assembly, failure },
         _ => Input::Tick,
     }
@@ -114,8 +120,8 @@ proptest! {
                     prop_assert_eq!(problem, StepError::NoSuchChunk(input.chunk().unwrap()));
                 }
             }
-            // Repeated at once, it has nothing more to do; but a time-out and a wait go on.
-            if !matches!(input, Input::Tick | Input::NeedsChunk { .. }) && exists {
+            // Repeated at once, it has nothing more to do; but a time-out and a wait go on, and a redo is published anew.
+            if !matches!(input, Input::Tick | Input::NeedsChunk { .. } | Input::Redo { .. }) && exists {
                 prop_assert!(!ledger.apply(input.clone(), now).unwrap().changed, "{:?} twice", input);
             }
         }

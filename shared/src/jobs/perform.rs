@@ -7,7 +7,7 @@ use crate::objects::ObjectsError;
 use crate::queue::Topic;
 use crate::store::DueEffect;
 use futures::future::join_all;
-use scriptorium_contracts::job::{ChunkRecord, ChunkState, Effect, PartState, PendingEffect};
+use scriptorium_contracts::job::{ChunkRecord, ChunkState, Effect, PartState, PendingEffect, Redo};
 use scriptorium_contracts::message::{ChunkTask, CoordinatorMessage, VERSION};
 use scriptorium_contracts::{JobId, objects};
 use std::time::Duration;
@@ -165,7 +165,14 @@ impl Jobs {
     /// Is the effect for nothing, because the job has moved on since?
     async fn outdated(&self, effect: &Effect) -> Result<bool, JobsError> {
         match effect {
-            Effect::PublishTask { task: ChunkTask { job, chunk, epoch, part, .. } } => {
+            Effect::PublishTask { task: ChunkTask { job, chunk, epoch, redo: Some(_), .. } } => {
+                let header = self.header(*job).await?;
+                Ok(header.is_none_or(|header| {
+                    let wanted = |redo: &Redo| redo.under_way.contains(*chunk);
+                    header.assembly_epoch != *epoch || !header.redo.as_ref().is_some_and(wanted)
+                }))
+            }
+            Effect::PublishTask { task: ChunkTask { job, chunk, epoch, part, redo: None, .. } } => {
                 let wanted = |record: &ChunkRecord| match part {
                     None => record.epoch == *epoch && record.state == ChunkState::Queued,
                     Some(part) => record

@@ -213,6 +213,7 @@ pub(super) fn task(change: &Change<'_>, chunk: u32, epoch: u32) -> ChunkTask {
         options: header.options.clone(),
         part: None,
         divide: false,
+        redo: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is kept of a job: one header and one record a chunk.
 
-use super::{ChunkSet, Layout, Limits, Part};
+use super::{ChunkSet, Layout, Limits, Part, Redo};
 use crate::transcript::{Coverage, Gap};
 use crate::{failure::Failure, ids::JobId, ids::Timestamp, media::MediaInfo};
 use serde::{Deserialize, Serialize};
@@ -126,6 +126,9 @@ pub struct JobHeader {
     pub last_effect: u64,
     /// Fencing token of the assembly.
     pub assembly_epoch: u32,
+    /// What is done again before the transcript is put together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redo: Option<Redo>,
     pub failure: Option<Failure>,
     pub summary: Option<TranscriptSummary>,
     /// The temporary objects are deleted or about to be.

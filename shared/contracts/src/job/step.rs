@@ -1,8 +1,10 @@
 //! The one door into job state: [`create`] and [`step`]. Nothing else in the program assigns a state.
 
 use super::change::Change;
-use super::{ChunkRecord, ChunkState, JobHeader, JobOptions, JobState, Layout, Limits, TranscriptSummary};
-use super::{finish, parts, processing, upload};
+use super::{
+    ChunkRecord, ChunkSet, ChunkState, JobHeader, JobOptions, JobState, Layout, Limits, TranscriptSummary,
+};
+use super::{finish, parts, processing, redo, upload};
 use crate::event::{Event, EventRecord};
 use crate::message::{ChunkTask, VERSION};
 use crate::{failure::Failure, ids::JobId, ids::Timestamp, media::MediaInfo, transcript::ChunkResult};
@@ -81,6 +83,21 @@ pub enum Input {
     Cancel {
         reason: String,
     },
+    /// Passages of these chunks are to be done again in the recording's language, before the transcript is put together.
+    Redo {
+        epoch: u32,
+        language: String,
+        chunks: ChunkSet,
+    },
+    Redone {
+        chunk: u32,
+        epoch: u32,
+    },
+    RedoFailed {
+        chunk: u32,
+        epoch: u32,
+        failure: Failure,
+    },
     Assembled {
         epoch: u32,
         text: String,
@@ -109,6 +126,9 @@ impl Input {
             | Self::Retry { chunk } => Some(*chunk),
             Self::Probed { .. }
             | Self::Cancel { .. }
+            | Self::Redo { .. }
+            | Self::Redone { .. }
+            | Self::RedoFailed { .. }
             | Self::Assembled { .. }
             | Self::AssemblyFailed { .. }
             | Self::Tick => None,
@@ -201,6 +221,7 @@ pub fn create(new: NewJob, now: Timestamp) -> Step {
         last_event: 1,
         last_effect: 0,
         assembly_epoch: 0,
+        redo: None,
         failure: None,
         summary: None,
         objects_released: false,
@@ -258,6 +279,9 @@ pub fn step(
             parts::task_lost(&mut change, chunk, part, epoch)?;
         }
         Input::Cancel { reason } => finish::cancel(&mut change, reason),
+        Input::Redo { epoch, language, chunks } => redo::begin(&mut change, epoch, language, chunks),
+        Input::Redone { chunk, epoch } => redo::done(&mut change, chunk, epoch),
+        Input::RedoFailed { chunk, epoch, failure } => redo::failed(&mut change, chunk, epoch, &failure),
         Input::Assembled { epoch, text, summary } => finish::assembled(&mut change, epoch, text, summary),
         Input::AssemblyFailed { epoch, failure } => finish::assembly_failed(&mut change, epoch, failure),
         Input::Tick => finish::tick(&mut change)?,

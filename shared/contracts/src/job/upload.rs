@@ -55,6 +55,7 @@ pub(super) fn retry(change: &mut Change<'_>, chunk: u32) -> Result<(), StepError
     }
     // An assembly under way would miss the chunk: its token is made old.
     change.header.assembly_epoch += 1;
+    change.header.redo = None;
     change.header.failure = None;
     change.header.summary = None;
     // The job's time for processing starts anew.

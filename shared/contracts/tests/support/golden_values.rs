@@ -5,10 +5,12 @@ use scriptorium_contracts::Timestamp;
 use scriptorium_contracts::event::Event;
 use scriptorium_contracts::failure::{Failure, FailureCode};
 use scriptorium_contracts::job::{
-    ChunkRecord, ChunkState, Effect, JobHeader, JobState, LlmMode, Part, PartState, create,
+    ChunkRecord, ChunkState, Effect, JobHeader, JobState, LlmMode, Part, PartState, Redo, create,
 };
-use scriptorium_contracts::message::{ChunkTask, CoordinatorMessage, PartTask, Report, WorkerReport};
-use scriptorium_contracts::plan::{ChunkPlan, PassagePlan};
+use scriptorium_contracts::message::{
+    ChunkTask, CoordinatorMessage, PartTask, RedoTask, Report, WorkerReport,
+};
+use scriptorium_contracts::plan::{ChunkPlan, PassagePlan, RedoChunk, RedoList};
 use scriptorium_contracts::transcript::{
     ChunkResult, Coverage, DamagedFrames, Gap, GapReason, PartResult, PassageResult, Segment, TimedWord,
     Transcript, Word,
@@ -31,11 +33,21 @@ pub fn task() -> ChunkTask {
         options: options(),
         part: None,
         divide: false,
+        redo: None,
     }
 }
 
 pub fn part_task() -> ChunkTask {
     ChunkTask { part: Some(PartTask { index: 2, first: 20, count: 10 }), ..task() }
+}
+
+pub fn redo_task() -> ChunkTask {
+    ChunkTask { redo: Some(RedoTask { language: "en".to_owned() }), ..task() }
+}
+
+pub fn redo_list() -> RedoList {
+    let chunks = vec![RedoChunk { chunk: 3, passages: vec![-4_410, 441_000] }];
+    RedoList { language: "en".to_owned(), chunks }
 }
 
 pub fn plan() -> ChunkPlan {
@@ -86,7 +98,7 @@ pub fn result_with_words() -> ChunkResult {
 }
 
 pub fn report(report: Report) -> WorkerReport {
-    WorkerReport { version: 1, job: job(), chunk: 3, epoch: 2, part: None, report }
+    WorkerReport { version: 1, job: job(), chunk: 3, epoch: 2, part: None, redo: false, report }
 }
 
 pub fn reports() -> Vec<Report> {
@@ -97,6 +109,7 @@ pub fn reports() -> Vec<Report> {
         Report::Planned { parts: vec![10, 10, 4] },
         Report::Completed { result: Box::new(full_result()) },
         Report::PartCompleted {},
+        Report::Redone {},
         Report::Failed { failure: failure() },
     ]
 }
@@ -110,6 +123,7 @@ pub const fn report_name(report: &Report) -> &'static str {
         Report::Planned { .. } => "report_planned",
         Report::Completed { .. } => "report_completed",
         Report::PartCompleted {} => "report_part_completed",
+        Report::Redone {} => "report_redone",
         Report::Failed { .. } => "report_failed",
     }
 }
@@ -256,6 +270,19 @@ pub fn headers() -> Vec<(&'static str, JobHeader)> {
     processing.progress_at = NOW.plus(8_500);
     processing.last_event = 14;
     processing.last_effect = 6;
+    let mut redoing = processing.clone();
+    redoing.state = JobState::Assembling;
+    redoing.ready = Default::default();
+    redoing.in_flight = Default::default();
+    redoing.completed = [0, 2, 3, 4].into_iter().collect();
+    redoing.assembly_epoch = 1;
+    redoing.redo = Some(Redo {
+        language: "en".to_owned(),
+        waiting: [4].into_iter().collect(),
+        under_way: [2, 3].into_iter().collect(),
+        attempts: 1,
+        failed: [0].into_iter().collect(),
+    });
     let mut finished = processing.clone();
     finished.state = JobState::CompletedWithErrors;
     finished.finished_at = Some(NOW.plus(20_000));
@@ -272,6 +299,7 @@ pub fn headers() -> Vec<(&'static str, JobHeader)> {
     vec![
         ("job_header_created", created),
         ("job_header_processing", processing),
+        ("job_header_redoing", redoing),
         ("job_header_completed_with_errors", finished),
         ("job_header_failed", failed),
     ]

@@ -26,6 +26,7 @@ fn record_bound(input: &Input, slots: usize) -> usize {
         Input::Planned { .. } | Input::PartCompleted { .. } => 1 + 1,
         Input::Started { .. } => 1,
         Input::Retry { .. } => 2 + 2 * slots,
+        Input::Redo { .. } | Input::Redone { .. } | Input::RedoFailed { .. } => 0,
         Input::Cancel { .. } | Input::Assembled { .. } | Input::AssemblyFailed { .. } => 0,
         Input::Tick => 64,
     }
@@ -132,6 +133,10 @@ pub fn check_records(header: &JobHeader, chunks: &[ChunkRecord]) {
         }
         JobState::Failed => assert!(header.failure.is_some()),
         JobState::Cancelled | JobState::Expired => assert!(header.objects_released),
+    }
+    if let Some(redo) = &header.redo {
+        assert!(redo.under_way.len() <= slots(header), "too much is done again at once");
+        assert!(redo.waiting.iter().all(|chunk| !redo.under_way.contains(chunk)));
     }
     for record in chunks {
         check_record(header, record, chunks);

@@ -117,6 +117,9 @@ impl Ledger {
 
     fn remember(&mut self, pending: PendingEffect, assembly_epoch: u32) {
         match &pending.effect {
+            Effect::PublishTask { task } if task.redo.is_some() => {
+                assert_eq!(task.epoch, assembly_epoch);
+            }
             Effect::PublishTask { task } => {
                 assert!(self.published.insert((task.chunk, task.epoch)), "published twice: {task:?}");
                 let record = self.chunk(task.chunk);

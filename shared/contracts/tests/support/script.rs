@@ -40,6 +40,8 @@ pub struct Script {
     /// Whether the recording is recognised even if the first chunk fails.
     pub probes: bool,
     pub max_parallel_chunks: u32,
+    /// Some passages of each second chunk are in a doubtful language.
+    pub redo: bool,
 }
 
 impl Script {
@@ -54,7 +56,7 @@ impl Script {
             long: false,
             bad: None,
         };
-        Self { chunks: vec![chunk; chunks as usize], probes: true, max_parallel_chunks }
+        Self { chunks: vec![chunk; chunks as usize], probes: true, max_parallel_chunks, redo: false }
     }
 
     pub fn total(&self) -> u32 {
@@ -127,9 +129,10 @@ fn chunk(index: u32, total: u32, end: BoxedStrategy<End>) -> impl Strategy<Value
 
 /// Jobs of up to 12 chunks; `end` is how one chunk may end.
 pub fn scripts(end: fn() -> BoxedStrategy<End>) -> impl Strategy<Value = Script> {
-    (1u32..=12, 0u32..6, prop::bool::weighted(0.8)).prop_flat_map(move |(total, slots, probes)| {
+    let job = (1u32..=12, 0u32..6, prop::bool::weighted(0.8), prop::bool::weighted(0.3));
+    job.prop_flat_map(move |(total, slots, probes, redo)| {
         let chunks: Vec<_> = (0..total).map(|index| chunk(index, total, end())).collect();
-        chunks.prop_map(move |chunks| Script { chunks, probes, max_parallel_chunks: slots })
+        chunks.prop_map(move |chunks| Script { chunks, probes, max_parallel_chunks: slots, redo })
     })
 }
 

@@ -9,7 +9,7 @@ use scriptorium_contracts::event::Event;
 use scriptorium_contracts::failure::{Failure, FailureCode};
 use scriptorium_contracts::job::TranscriptSummary;
 use scriptorium_contracts::job::{
-    ChunkRecord, ChunkState, Effect, Input, JobState, Layout, Limits, NewJob, PartState,
+    ChunkRecord, ChunkSet, ChunkState, Effect, Input, JobState, Layout, Limits, NewJob, PartState, Redo,
 };
 use scriptorium_contracts::message::{ChunkTask, PartTask};
 use scriptorium_contracts::transcript::{Gap, GapReason};
@@ -188,7 +188,17 @@ impl World {
     /// What a worker does: looks at the init section, at the chunks that it needs, and answers.
     fn run_task(&mut self, pick: usize) {
         let Some(index) = at(&self.tasks, pick) else { return };
-        let ChunkTask { chunk, epoch, part, divide, .. } = self.tasks.remove(index);
+        let ChunkTask { chunk, epoch, part, divide, redo, .. } = self.tasks.remove(index);
+        if redo.is_some() {
+            // Some of them fail: which, is decided by nothing that the job knows.
+            self.soup.push(if pick % 5 == 4 {
+                let failure = Failure::new(FailureCode::EngineFailed, "Once more.");
+                Input::RedoFailed { chunk, epoch, failure }
+            } else {
+                Input::Redone { chunk, epoch }
+            });
+            return;
+        }
         self.soup.push(Input::Started { chunk, part: part.map(|part| part.index), epoch });
         let script = self.script.chunks[chunk as usize].clone();
         if let Some(part) = part {
@@ -283,7 +293,12 @@ impl World {
         else {
             return;
         };
-        let ChunkTask { chunk, epoch, part, .. } = self.tasks.remove(index);
+        let ChunkTask { chunk, epoch, part, redo, .. } = self.tasks.remove(index);
+        if redo.is_some() {
+            // A queue that survives its clients gives it to another worker.
+            self.soup.push(Input::Redone { chunk, epoch });
+            return;
+        }
         let part = part.map(|part| part.index);
         self.losses[chunk as usize] += 1;
         if pick.is_multiple_of(2) {
@@ -297,6 +312,14 @@ impl World {
     fn run_assembly(&mut self, pick: usize) {
         let Some(index) = at(&self.assemblies, pick) else { return };
         let epoch = self.assemblies.remove(index);
+        let header = self.ledger.header();
+        let doubtful: ChunkSet = header.completed.iter().filter(|chunk| chunk % 2 == 1).collect();
+        let done = header.redo.as_ref().map_or(doubtful.is_empty(), Redo::is_done);
+        if self.script.redo && !done {
+            let language = "en".to_owned();
+            self.soup.push(Input::Redo { epoch, language, chunks: doubtful });
+            return;
+        }
         let gap = Gap { start: 0.0, end: 1.0, reason: GapReason::Failed };
         let summary = TranscriptSummary {
             gaps: vec![gap; self.ledger.header().failed.len() as usize],
