@@ -2,7 +2,7 @@
 
 use crate::decode::Decoder;
 use crate::error::MediaError;
-use crate::formats::{flac, id3, mp3, wav};
+use crate::formats::{aiff, au, caf, flac, id3, mp3, w64, wav};
 use crate::init::InitSection;
 use crate::magic::{Known, describe, recognise};
 use crate::source::{ByteSource, Span};
@@ -37,6 +37,18 @@ fn recognised(source: &dyn ByteSource) -> Result<InitSection, MediaError> {
     if is_wave(&head) && base == 0 {
         return wav::probe(&mut bytes);
     }
+    if base == 0 {
+        let probe: Option<fn(&mut Span<'_>) -> Result<InitSection, MediaError>> = match &head[..] {
+            [b'F', b'O', b'R', b'M', _, _, _, _, b'A', b'I', b'F', b'F' | b'C', ..] => Some(aiff::probe),
+            [b'c', b'a', b'f', b'f', ..] => Some(caf::probe),
+            [b'.', b's', b'n', b'd', ..] => Some(au::probe),
+            head if w64::is_wave64(head) => Some(w64::probe),
+            _ => None,
+        };
+        if let Some(probe) = probe {
+            return probe(&mut bytes);
+        }
+    }
     let known = recognise(&head);
     match known {
         Some(Known::Other(found)) => return Err(MediaError::not_audio(found)),
@@ -53,5 +65,5 @@ fn recognised(source: &dyn ByteSource) -> Result<InitSection, MediaError> {
 }
 
 fn is_wave(head: &[u8]) -> bool {
-    (head.starts_with(b"RIFF") || head.starts_with(b"RF64")) && head.get(8..12) == Some(b"WAVE")
+    [b"RIFF", b"RIFX", b"RF64"].iter().any(|id| head.starts_with(*id)) && head.get(8..12) == Some(b"WAVE")
 }
