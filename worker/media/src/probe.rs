@@ -37,17 +37,8 @@ fn recognised(source: &dyn ByteSource) -> Result<InitSection, MediaError> {
     if is_wave(&head) && base == 0 {
         return wav::probe(&mut bytes);
     }
-    if base == 0 {
-        let probe: Option<fn(&mut Span<'_>) -> Result<InitSection, MediaError>> = match &head[..] {
-            [b'F', b'O', b'R', b'M', _, _, _, _, b'A', b'I', b'F', b'F' | b'C', ..] => Some(aiff::probe),
-            [b'c', b'a', b'f', b'f', ..] => Some(caf::probe),
-            [b'.', b's', b'n', b'd', ..] => Some(au::probe),
-            head if w64::is_wave64(head) => Some(w64::probe),
-            _ => None,
-        };
-        if let Some(probe) = probe {
-            return probe(&mut bytes);
-        }
+    if let Some(probe) = untagged(&head).filter(|_| base == 0) {
+        return probe(&mut bytes);
     }
     let known = recognise(&head);
     match known {
@@ -62,6 +53,20 @@ fn recognised(source: &dyn ByteSource) -> Result<InitSection, MediaError> {
         return Err(MediaError::not_audio("an ID3 tag without any audio after it"));
     }
     Err(MediaError::not_audio(describe(&head)))
+}
+
+type Probe = fn(&mut Span<'_>) -> Result<InitSection, MediaError>;
+
+/// The probe of a container that no tag stands in front of.
+fn untagged(head: &[u8]) -> Option<Probe> {
+    let form = head.starts_with(b"FORM");
+    match head.get(8..12) {
+        Some(b"AIFF" | b"AIFC") if form => Some(aiff::probe),
+        _ if head.starts_with(b"caff") => Some(caf::probe),
+        _ if head.starts_with(b".snd") => Some(au::probe),
+        _ if w64::is_wave64(head) => Some(w64::probe),
+        _ => None,
+    }
 }
 
 fn is_wave(head: &[u8]) -> bool {

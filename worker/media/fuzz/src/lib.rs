@@ -1,0 +1,23 @@
+//! Shared by the fuzz targets.
+
+pub mod check;
+
+/// Longest input.
+const LONGEST: usize = 256 * 1024;
+
+/// Checks the bytes as they are.
+pub fn any(bytes: &[u8]) {
+    check::check(&bytes[..bytes.len().min(LONGEST)]);
+}
+
+/// Checks the bytes with marks written over them, so that they are taken for a certain container.
+pub fn forced(marks: &[(usize, &[u8])], bytes: &[u8]) {
+    let mut bytes = bytes[..bytes.len().min(LONGEST)].to_vec();
+    for (at, mark) in marks {
+        if bytes.len() < at + mark.len() {
+            bytes.resize(at + mark.len(), 0);
+        }
+        bytes[*at..at + mark.len()].copy_from_slice(mark);
+    }
+    check::check(&bytes);
+}
