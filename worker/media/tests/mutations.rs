@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 /// Time for each folder of seeds; whoever looks for more gives another number of seconds.
 const SECONDS: u64 = 4;
 const SECONDS_VARIABLE: &str = "MUTATION_SECONDS";
-/// Changed versions of each seed, unless the time is up before.
-const ROUNDS: u64 = 1_000;
+/// Changed versions of each seed for each of these seconds, unless the time is up before.
+const ROUNDS: u64 = 250;
 /// Longest that one version may take, on a machine that is busy with much else.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Most memory of the whole process, in MiB.
@@ -101,7 +101,7 @@ fn folder(folder: &Path, time: Duration) -> u64 {
         files(folder).into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
     let begun = Instant::now();
     let mut done = 0;
-    for round in 0..ROUNDS {
+    for round in 0..ROUNDS * time.as_secs() {
         for (index, (path, seed)) in seeds.iter().enumerate() {
             if begun.elapsed() > time {
                 return done;
