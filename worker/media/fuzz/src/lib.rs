@@ -1,4 +1,5 @@
-//! Shared by the fuzz targets.
+//! Shared by the fuzz targets. To run one, from this folder: `cargo +nightly fuzz run --fuzz-dir . caf corpus/caf seeds/caf`.
+//! New inputs go to the first folder, the seeds are only read.
 
 pub mod check;
 
