@@ -90,6 +90,30 @@ pub enum Layout {
         /// The bits of the header that never change within a stream, in their places.
         fixed_header_bits: u32,
     },
+    /// Packets one after the other whose sizes stand in a table of the file: Core Audio Format.
+    Caf {
+        /// Where the table is, and marks in it.
+        table: PacketTable,
+    },
+}
+
+/// The packet table of a CAF file, left where it is: workers read the part they need from the file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PacketTable {
+    /// First byte of the entries, from the start of the recording.
+    pub start: u64,
+    /// Byte after the entries.
+    pub end: u64,
+    /// Packets that lie wholly in the data.
+    pub packets: u64,
+    /// Frames of a packet.
+    pub frames: u32,
+    /// Frames of padding in the last packet.
+    pub remainder: u32,
+    /// Packets from one mark to the next.
+    pub step: u64,
+    /// For every `step`-th packet the bytes from the first entry to its entry, and from the first packet to it.
+    pub marks: Vec<(u64, u64)>,
 }
 
 /// The facts of a FLAC stream that its frames repeat or leave out.
@@ -112,7 +136,7 @@ pub struct FlacStream {
 /// How packets are decoded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Codec {
-    /// Interleaved PCM, little-endian.
+    /// Interleaved PCM.
     Pcm(PcmFormat),
     /// FLAC, with its 34 bytes of stream information.
     Flac {
@@ -143,33 +167,49 @@ pub enum Codec {
     Opus,
 }
 
-/// Sample formats of interleaved PCM; all little-endian.
+/// Sample formats of interleaved PCM; little-endian where the name does not say otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PcmFormat {
     /// 8 bits, unsigned.
     U8,
+    /// 8 bits, signed.
+    S8,
     /// 16 bits, signed.
     S16,
+    /// 16 bits, signed, big-endian.
+    S16Be,
     /// 24 bits, signed.
     S24,
+    /// 24 bits, signed, big-endian.
+    S24Be,
     /// 32 bits, signed.
     S32,
+    /// 32 bits, signed, big-endian.
+    S32Be,
     /// 32 bits, floating point.
     F32,
+    /// 32 bits, floating point, big-endian.
+    F32Be,
     /// 64 bits, floating point.
     F64,
+    /// 64 bits, floating point, big-endian.
+    F64Be,
+    /// 8 bits, A-law of ITU-T G.711.
+    ALaw,
+    /// 8 bits, µ-law of ITU-T G.711.
+    MuLaw,
 }
 
 impl PcmFormat {
     /// Bytes of one sample of one channel.
     pub fn bytes(self) -> usize {
         match self {
-            Self::U8 => 1,
-            Self::S16 => 2,
-            Self::S24 => 3,
-            Self::S32 | Self::F32 => 4,
-            Self::F64 => 8,
+            Self::U8 | Self::S8 | Self::ALaw | Self::MuLaw => 1,
+            Self::S16 | Self::S16Be => 2,
+            Self::S24 | Self::S24Be => 3,
+            Self::S32 | Self::S32Be | Self::F32 | Self::F32Be => 4,
+            Self::F64 | Self::F64Be => 8,
         }
     }
 
@@ -177,11 +217,19 @@ impl PcmFormat {
     pub fn name(self) -> &'static str {
         match self {
             Self::U8 => "pcm_u8",
+            Self::S8 => "pcm_s8",
             Self::S16 => "pcm_s16le",
+            Self::S16Be => "pcm_s16be",
             Self::S24 => "pcm_s24le",
+            Self::S24Be => "pcm_s24be",
             Self::S32 => "pcm_s32le",
+            Self::S32Be => "pcm_s32be",
             Self::F32 => "pcm_f32le",
+            Self::F32Be => "pcm_f32be",
             Self::F64 => "pcm_f64le",
+            Self::F64Be => "pcm_f64be",
+            Self::ALaw => "pcm_alaw",
+            Self::MuLaw => "pcm_mulaw",
         }
     }
 }

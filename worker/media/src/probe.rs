@@ -2,7 +2,7 @@
 
 use crate::decode::Decoder;
 use crate::error::MediaError;
-use crate::formats::{flac, id3, mp3, wav};
+use crate::formats::{aiff, au, caf, flac, id3, mp3, w64, wav};
 use crate::init::InitSection;
 use crate::magic::{Known, describe, recognise};
 use crate::source::{ByteSource, Span};
@@ -37,6 +37,9 @@ fn recognised(source: &dyn ByteSource) -> Result<InitSection, MediaError> {
     if is_wave(&head) && base == 0 {
         return wav::probe(&mut bytes);
     }
+    if let Some(probe) = untagged(&head).filter(|_| base == 0) {
+        return probe(&mut bytes);
+    }
     let known = recognise(&head);
     match known {
         Some(Known::Other(found)) => return Err(MediaError::not_audio(found)),
@@ -52,6 +55,20 @@ fn recognised(source: &dyn ByteSource) -> Result<InitSection, MediaError> {
     Err(MediaError::not_audio(describe(&head)))
 }
 
+type Probe = fn(&mut Span<'_>) -> Result<InitSection, MediaError>;
+
+/// The probe of a container that no tag stands in front of.
+fn untagged(head: &[u8]) -> Option<Probe> {
+    let form = head.starts_with(b"FORM");
+    match head.get(8..12) {
+        Some(b"AIFF" | b"AIFC") if form => Some(aiff::probe),
+        _ if head.starts_with(b"caff") => Some(caf::probe),
+        _ if head.starts_with(b".snd") => Some(au::probe),
+        _ if w64::is_wave64(head) => Some(w64::probe),
+        _ => None,
+    }
+}
+
 fn is_wave(head: &[u8]) -> bool {
-    (head.starts_with(b"RIFF") || head.starts_with(b"RF64")) && head.get(8..12) == Some(b"WAVE")
+    [b"RIFF", b"RIFX", b"RF64"].iter().any(|id| head.starts_with(*id)) && head.get(8..12) == Some(b"WAVE")
 }

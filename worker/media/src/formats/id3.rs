@@ -1,4 +1,4 @@
-//! ID3v2 tags at the start of a file: skipped by their size, read for the title alone.
+//! Tags at the start of a file: skipped by their size; ID3v2 is read for the title alone.
 
 use super::array;
 use crate::error::MediaError;
@@ -9,11 +9,16 @@ const MAX_TAGS: usize = 16;
 /// Bytes of a tag in which the title is looked for; covers and lyrics are not read.
 const MAX_TITLE_SCAN: u64 = 8 * 1024;
 
-/// Skips all ID3v2 tags from `base` on: the offset after them, and the title if one of them has it early.
+/// Skips all ID3v2 and APE tags from `base` on: the offset after them, and the title if one of them has it early.
 pub(crate) fn skip(bytes: &mut Span<'_>, base: u64) -> Result<(u64, Option<String>), MediaError> {
     let (mut at, mut title) = (base, None);
     for _ in 0..MAX_TAGS {
-        let Some(size) = tag_size(bytes.slice(at, at + 10)?) else {
+        let head = bytes.slice(at, at + APE_HEADER)?;
+        if let Some(size) = ape_size(head) {
+            at += size;
+            continue;
+        }
+        let Some(size) = tag_size(head) else {
             return Ok((at, title));
         };
         if title.is_none() {
@@ -23,6 +28,17 @@ pub(crate) fn skip(bytes: &mut Span<'_>, base: u64) -> Result<(u64, Option<Strin
         at += size;
     }
     Ok((at, title))
+}
+
+/// Bytes of the header of an APE tag.
+const APE_HEADER: u64 = 32;
+
+/// Whole size of an APEv2 tag that begins with its header: mark, version, size of the rest, count of items, flags, of which
+/// bit 29 tells header from footer.
+fn ape_size(head: &[u8]) -> Option<u64> {
+    let flags = u32::from_le_bytes(array(head, 20)?);
+    let size = u32::from_le_bytes(array(head, 12)?);
+    (head.starts_with(b"APETAGEX") && flags & 1 << 29 != 0).then(|| APE_HEADER + u64::from(size))
 }
 
 /// Whole size of the tag with header and footer; `None` if there is none.
@@ -104,6 +120,8 @@ mod tests {
         assert_eq!(tag_size(b"ID3\x04\0\0\0\0\x02\x01"), Some(10 + 257));
         assert_eq!(tag_size(b"ID3\x04\0\x10\0\0\x02\x01"), Some(20 + 257));
         assert_eq!(tag_size(b"ID3\x04\0\0\0\0\x82\x01"), None);
+        assert_eq!(ape_size(b"APETAGEX\xd0\x07\0\0\x40\0\0\0\x01\0\0\0\0\0\0\xa0\0\0\0\0\0\0\0\0"), Some(96));
+        assert_eq!(ape_size(b"APETAGEX\xd0\x07\0\0\x40\0\0\0\x01\0\0\0\0\0\0\x80\0\0\0\0\0\0\0\0"), None);
         assert_eq!(tag_size(b"ID4\x04\0\0\0\0\x02\x01"), None);
     }
 }

@@ -4,18 +4,25 @@
 //! the list of a cell depends on the bytes alone, never on where a worker began to read: so all workers agree on
 //! every packet, whatever the chunk size, even where the bytes are damaged.
 
+pub(crate) mod aiff;
+pub(crate) mod au;
+pub(crate) mod caf;
+mod caf_codec;
+pub(crate) mod caf_table;
 pub(crate) mod flac;
 pub(crate) mod flac_frame;
 pub(crate) mod id3;
 pub(crate) mod mp3;
 pub(crate) mod mp3_frame;
+pub(crate) mod pcm;
+pub(crate) mod w64;
 pub(crate) mod wav;
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::error::MediaError;
-use crate::init::{InitSection, Layout};
+use crate::init::{Codec, InitSection, Layout};
 use crate::packet::Packet;
 use crate::source::Span;
 
@@ -43,12 +50,16 @@ pub(crate) trait Scanner: Send {
 pub(crate) fn scanner(init: &InitSection) -> Box<dyn Scanner> {
     match &init.layout {
         Layout::Pcm { frame_bytes, block_frames } => {
-            Box::new(wav::PcmScanner::new(init.data(), *frame_bytes, *block_frames))
+            Box::new(pcm::PcmScanner::new(init.data(), *frame_bytes, *block_frames))
         }
         Layout::Flac { stream, first_sample } => {
             Box::new(flac::FlacScanner::new(init.data(), stream.clone(), *first_sample))
         }
         Layout::Mp3 { fixed_header_bits } => Box::new(mp3::Mp3Scanner::new(init.data(), *fixed_header_bits)),
+        Layout::Caf { table } => {
+            let alac = matches!(init.codec, Codec::Alac { .. });
+            Box::new(caf_table::CafScanner::new(init.data(), table.clone(), init.trim.start, alac))
+        }
     }
 }
 
