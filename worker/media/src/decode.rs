@@ -13,6 +13,7 @@ use crate::codec;
 use crate::error::MediaError;
 use crate::init::{Codec, InitSection, PcmFormat};
 use crate::packet::Packet;
+use crate::pcm::pcm;
 
 /// Turns packets into interleaved samples in −1…1, as many frames as the packet claims.
 pub(crate) struct Decoder {
@@ -126,45 +127,9 @@ fn append_mapped(samples: &[f32], from: usize, to: usize, out: &mut Vec<f32>) {
     }
 }
 
-fn pcm(format: PcmFormat, bytes: &[u8], out: &mut Vec<f32>) {
-    const I32_SCALE: f32 = 1.0 / 2_147_483_648.0;
-    match format {
-        PcmFormat::U8 => out.extend(bytes.iter().map(|b| (f32::from(*b) - 128.0) / 128.0)),
-        PcmFormat::S16 => each(bytes, out, |b: [u8; 2]| f32::from(i16::from_le_bytes(b)) / 32_768.0),
-        PcmFormat::S24 => {
-            each(bytes, out, |b: [u8; 3]| i32::from_le_bytes([0, b[0], b[1], b[2]]) as f32 * I32_SCALE)
-        }
-        PcmFormat::S32 => each(bytes, out, |b: [u8; 4]| i32::from_le_bytes(b) as f32 * I32_SCALE),
-        PcmFormat::F32 => each(bytes, out, f32::from_le_bytes),
-        PcmFormat::F64 => each(bytes, out, |b: [u8; 8]| f64::from_le_bytes(b) as f32),
-    }
-}
-
-fn each<const N: usize>(bytes: &[u8], out: &mut Vec<f32>, convert: impl Fn([u8; N]) -> f32) {
-    let (samples, _) = bytes.as_chunks::<N>();
-    out.extend(samples.iter().map(|sample| convert(*sample)));
-}
-
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn pcm_of_all_kinds_has_the_same_scale() {
-        let value = |format, bytes: &[u8]| {
-            let mut out = Vec::new();
-            pcm(format, bytes, &mut out);
-            out[0]
-        };
-        assert_eq!(value(PcmFormat::U8, &[0]), -1.0);
-        assert_eq!(value(PcmFormat::U8, &[192]), 0.5);
-        assert_eq!(value(PcmFormat::S16, &[0, 0xc0]), -0.5);
-        assert_eq!(value(PcmFormat::S24, &[0, 0, 0x40]), 0.5);
-        assert_eq!(value(PcmFormat::S32, &[0, 0, 0, 0x80]), -1.0);
-        assert_eq!(value(PcmFormat::F32, &0.25f32.to_le_bytes()), 0.25);
-        assert_eq!(value(PcmFormat::F64, &0.25f64.to_le_bytes()), 0.25);
-    }
 
     #[test]
     fn channels_are_mapped_when_they_change() {

@@ -6,10 +6,11 @@ use scriptorium_contracts::media::MediaInfo;
 use serde::{Deserialize, Serialize};
 
 use crate::error::MediaError;
+use crate::formats::mp4_layout::{FragmentTrack, SampleTable};
 
 /// What a worker needs to start in the middle; found once by [`probe`](super::probe()), kept with the job.
 ///
-/// Bounded: below 1 KiB for the formats of today.
+/// Bounded: below 1 KiB for most formats; the packed sample table of an MP4 file takes some 2 bytes a packet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InitSection {
     /// [`InitSection::VERSION`] of the program that wrote it; packet lists and cuts may differ between versions.
@@ -90,6 +91,15 @@ pub enum Layout {
         /// The bits of the header that never change within a stream, in their places.
         fixed_header_bits: u32,
     },
+    /// Samples of an MP4 or QuickTime file, as the tables of its index list them.
+    Mp4Table(SampleTable),
+    /// Samples of a fragmented MP4 file: each fragment lists its own.
+    Mp4Fragments {
+        /// What the index lists before the first fragment; usually nothing.
+        head: SampleTable,
+        /// How the fragments are read.
+        track: FragmentTrack,
+    },
 }
 
 /// The facts of a FLAC stream that its frames repeat or leave out.
@@ -112,7 +122,7 @@ pub struct FlacStream {
 /// How packets are decoded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Codec {
-    /// Interleaved PCM, little-endian.
+    /// Interleaved PCM.
     Pcm(PcmFormat),
     /// FLAC, with its 34 bytes of stream information.
     Flac {
@@ -143,33 +153,49 @@ pub enum Codec {
     Opus,
 }
 
-/// Sample formats of interleaved PCM; all little-endian.
+/// Sample formats of interleaved PCM; little-endian where the name does not say otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PcmFormat {
     /// 8 bits, unsigned.
     U8,
+    /// 8 bits, signed.
+    S8,
     /// 16 bits, signed.
     S16,
+    /// 16 bits, signed, big-endian.
+    S16Be,
     /// 24 bits, signed.
     S24,
+    /// 24 bits, signed, big-endian.
+    S24Be,
     /// 32 bits, signed.
     S32,
+    /// 32 bits, signed, big-endian.
+    S32Be,
     /// 32 bits, floating point.
     F32,
+    /// 32 bits, floating point, big-endian.
+    F32Be,
     /// 64 bits, floating point.
     F64,
+    /// 64 bits, floating point, big-endian.
+    F64Be,
+    /// 8 bits, A-law of ITU-T G.711.
+    ALaw,
+    /// 8 bits, µ-law of ITU-T G.711.
+    MuLaw,
 }
 
 impl PcmFormat {
     /// Bytes of one sample of one channel.
     pub fn bytes(self) -> usize {
         match self {
-            Self::U8 => 1,
-            Self::S16 => 2,
-            Self::S24 => 3,
-            Self::S32 | Self::F32 => 4,
-            Self::F64 => 8,
+            Self::U8 | Self::S8 | Self::ALaw | Self::MuLaw => 1,
+            Self::S16 | Self::S16Be => 2,
+            Self::S24 | Self::S24Be => 3,
+            Self::S32 | Self::S32Be | Self::F32 | Self::F32Be => 4,
+            Self::F64 | Self::F64Be => 8,
         }
     }
 
@@ -177,11 +203,19 @@ impl PcmFormat {
     pub fn name(self) -> &'static str {
         match self {
             Self::U8 => "pcm_u8",
+            Self::S8 => "pcm_s8",
             Self::S16 => "pcm_s16le",
+            Self::S16Be => "pcm_s16be",
             Self::S24 => "pcm_s24le",
+            Self::S24Be => "pcm_s24be",
             Self::S32 => "pcm_s32le",
+            Self::S32Be => "pcm_s32be",
             Self::F32 => "pcm_f32le",
+            Self::F32Be => "pcm_f32be",
             Self::F64 => "pcm_f64le",
+            Self::F64Be => "pcm_f64be",
+            Self::ALaw => "pcm_alaw",
+            Self::MuLaw => "pcm_mulaw",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::decode::Decoder;
 use crate::error::MediaError;
-use crate::formats::{flac, id3, mp3, wav};
+use crate::formats::{flac, id3, mp3, mp4, wav};
 use crate::init::InitSection;
 use crate::magic::{Known, describe, recognise};
 use crate::source::{ByteSource, Span};
@@ -13,7 +13,7 @@ const HEAD: u64 = 512;
 /// Finds out what the recording is and everything a worker needs to start in its middle.
 ///
 /// Reads the beginning only: headers, and for an MP3 the first few frames after its tags, whose bodies (covers) are
-/// skipped, not read.
+/// skipped, not read. The index of an MP4 file is read wherever it lies.
 ///
 /// # Errors
 /// [`MediaError::NotAudio`] and [`MediaError::Unsupported`] say what was found; [`MediaError::Read`] with
@@ -36,6 +36,9 @@ fn recognised(source: &dyn ByteSource) -> Result<InitSection, MediaError> {
     }
     if is_wave(&head) && base == 0 {
         return wav::probe(&mut bytes);
+    }
+    if base == 0 && mp4::begins(&head) {
+        return mp4::probe(&mut bytes);
     }
     let known = recognise(&head);
     match known {

@@ -4,11 +4,23 @@
 //! the list of a cell depends on the bytes alone, never on where a worker began to read: so all workers agree on
 //! every packet, whatever the chunk size, even where the bytes are damaged.
 
+pub(crate) mod aac_config;
 pub(crate) mod flac;
 pub(crate) mod flac_frame;
 pub(crate) mod id3;
 pub(crate) mod mp3;
 pub(crate) mod mp3_frame;
+pub(crate) mod mp4;
+pub(crate) mod mp4_boxes;
+pub(crate) mod mp4_codec;
+pub(crate) mod mp4_fragment;
+pub(crate) mod mp4_frames;
+pub(crate) mod mp4_layout;
+pub(crate) mod mp4_movie;
+pub(crate) mod mp4_plan;
+pub(crate) mod mp4_scan;
+pub(crate) mod mp4_search;
+pub(crate) mod mp4_table;
 pub(crate) mod wav;
 
 use std::borrow::Cow;
@@ -53,6 +65,8 @@ pub(crate) fn scanner(init: &InitSection) -> Box<dyn Scanner> {
             Box::new(flac::FlacScanner::new(init.data(), stream.clone(), *first_sample))
         }
         Layout::Mp3 { fixed_header_bits } => Box::new(mp3::Mp3Scanner::new(init.data(), *fixed_header_bits)),
+        Layout::Mp4Table(table) => Box::new(mp4_scan::Mp4Scanner::new(init, table, None)),
+        Layout::Mp4Fragments { head, track } => Box::new(mp4_scan::Mp4Scanner::new(init, head, Some(track))),
     }
 }
 

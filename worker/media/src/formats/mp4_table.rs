@@ -1,0 +1,364 @@
+//! From the sample table of `moov` (ISO/IEC 14496-12, section 8.7) to packed runs, and from those to packets by place.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::array;
+use super::mp4_boxes::{find, half, long, word};
+use super::mp4_layout::SampleTable;
+use crate::error::MediaError;
+
+/// Most bytes of packed table that are kept with a job.
+const MAX_TABLE: usize = 64 * 1024 * 1024;
+/// Samples from one mark to the next.
+const MARK_STEP: u32 = 256;
+/// Bytes of a run in packed form.
+const RUN: usize = 12;
+
+/// Which part of a table is wanted, and in what units.
+pub(crate) struct Wanted {
+    /// Samples to keep.
+    pub samples: Range<u64>,
+    /// Bytes of every sample, where the codec knows better than the table (PCM).
+    pub equal_size: Option<u32>,
+    /// Samples of a packet.
+    pub group: u32,
+    /// Frames of a sample.
+    pub frames: u32,
+    /// Frames to drop from the first sample kept on.
+    pub skip: u32,
+    pub file_len: u64,
+}
+
+/// Durations of samples: (how many, ticks of each), as `stts` lists them.
+pub(crate) fn durations(stbl: &[u8]) -> impl Iterator<Item = (u64, u64)> {
+    let body = find(stbl, b"stts").unwrap_or_default();
+    let (entries, _) = body.get(8..).unwrap_or_default().as_chunks::<8>();
+    entries.iter().filter_map(|entry| Some((u64::from(word(entry, 0)?), u64::from(word(entry, 4)?))))
+}
+
+/// Sizes of samples: one for all, or entries of 4, 8, 16 or 32 bits.
+pub(crate) struct Sizes<'a> {
+    equal: u32,
+    bits: u8,
+    entries: &'a [u8],
+    pub count: u64,
+}
+
+impl<'a> Sizes<'a> {
+    pub(crate) fn read(stbl: &'a [u8]) -> Option<Self> {
+        if let Some(body) = find(stbl, b"stsz") {
+            let (equal, count) = (word(body, 4)?, u64::from(word(body, 8)?));
+            let entries = body.get(12..)?;
+            let listed = if equal > 0 { count } else { count.min(entries.len() as u64 / 4) };
+            return Some(Self { equal, bits: 32, entries, count: listed });
+        }
+        let body = find(stbl, b"stz2")?;
+        let (bits, entries) = (*body.get(7)?, body.get(12..)?);
+        let listed = if matches!(bits, 4 | 8 | 16) { entries.len() as u64 * 8 / u64::from(bits) } else { 0 };
+        Some(Self { equal: 0, bits, entries, count: u64::from(word(body, 8)?).min(listed) })
+    }
+
+    fn get(&self, index: u64) -> Option<u32> {
+        let at = usize::try_from(index).ok()?;
+        match (self.equal, self.bits) {
+            (0, 4) => {
+                let byte = *self.entries.get(at / 2)?;
+                Some(u32::from(if at.is_multiple_of(2) { byte >> 4 } else { byte & 15 }))
+            }
+            (0, 8) => self.entries.get(at).map(|size| u32::from(*size)),
+            (0, 16) => half(self.entries, at.checked_mul(2)?).map(u32::from),
+            (0, _) => word(self.entries, at.checked_mul(4)?),
+            (equal, _) => Some(equal),
+        }
+    }
+}
+
+/// Offsets of chunks and the samples in each (`stco` or `co64`, and `stsc`).
+struct Chunks<'a> {
+    offsets: &'a [u8],
+    wide: bool,
+    shares: &'a [[u8; 12]],
+}
+
+impl<'a> Chunks<'a> {
+    fn read(stbl: &'a [u8]) -> Option<Self> {
+        let (body, wide) = match find(stbl, b"stco") {
+            Some(body) => (body, false),
+            None => (find(stbl, b"co64")?, true),
+        };
+        let (shares, _) = find(stbl, b"stsc")?.get(8..)?.as_chunks::<12>();
+        Some(Self { offsets: body.get(8..)?, wide, shares })
+    }
+
+    /// Offset and number of samples of each chunk.
+    fn iter(&self) -> impl Iterator<Item = (u64, u32)> {
+        let width = if self.wide { 8 } else { 4 };
+        let mut share = 0;
+        self.offsets.chunks_exact(width).zip(1u32..).filter_map(move |(entry, number)| {
+            let first = |index: usize| self.shares.get(index).and_then(|share| word(share, 0));
+            while first(share + 1).is_some_and(|first| first <= number) {
+                share += 1;
+            }
+            let offset = if self.wide { long(entry, 0)? } else { u64::from(word(entry, 0)?) };
+            Some((offset, word(self.shares.get(share)?, 4)?))
+        })
+    }
+
+    /// Whether all chunks are described by the first sample description.
+    fn of_one_kind(&self) -> bool {
+        self.shares.iter().all(|share| word(share, 8).is_none_or(|index| index <= 1))
+    }
+}
+
+/// Packs the wanted part of a table; samples beyond the end of the file are left out.
+pub(crate) fn pack(stbl: &[u8], wanted: &Wanted) -> Result<SampleTable, MediaError> {
+    let broken = || MediaError::damaged("an MP4 file whose sample table is incomplete");
+    let sizes = Sizes::read(stbl).ok_or_else(broken)?;
+    let chunks = Chunks::read(stbl).ok_or_else(broken)?;
+    if !chunks.of_one_kind() {
+        return Err(MediaError::unsupported("an MP4 file whose sound changes its format on the way"));
+    }
+    let mut packer = Packer { wanted, index: 0, end: 0, run: None, runs: Vec::new(), sizes: Vec::new() };
+    for (offset, count) in chunks.iter() {
+        packer.chunk(offset, count, &sizes)?;
+        if packer.index >= wanted.samples.end {
+            break;
+        }
+    }
+    packer.finish(sizes.equal)
+}
+
+struct Packer<'a> {
+    wanted: &'a Wanted,
+    /// Samples seen.
+    index: u64,
+    /// Byte after the latest sample kept.
+    end: u64,
+    run: Option<(u64, u32)>,
+    runs: Vec<u8>,
+    sizes: Vec<u32>,
+}
+
+impl Packer<'_> {
+    fn chunk(&mut self, offset: u64, count: u32, sizes: &Sizes<'_>) -> Result<(), MediaError> {
+        let equal = self.wanted.equal_size.or((sizes.equal > 0).then_some(sizes.equal));
+        let Some(size) = equal else {
+            let mut at = offset;
+            for index in self.index..self.index.saturating_add(u64::from(count)).min(sizes.count) {
+                let size = sizes.get(index).unwrap_or(0);
+                let kept = self.wanted.samples.contains(&index) && size > 0;
+                if kept && at.saturating_add(u64::from(size)) <= self.wanted.file_len {
+                    self.keep(at, u64::from(size), 1)?;
+                    self.sizes.push(size);
+                }
+                at = at.saturating_add(u64::from(size));
+            }
+            self.index = self.index.saturating_add(u64::from(count));
+            return Ok(());
+        };
+        let (first, last) = (self.index, self.index.saturating_add(u64::from(count)));
+        self.index = last;
+        let from = first.max(self.wanted.samples.start);
+        let start = offset.saturating_add(from.saturating_sub(first).saturating_mul(u64::from(size)));
+        let fitting = self.wanted.file_len.saturating_sub(start) / u64::from(size.max(1));
+        let kept = last.min(self.wanted.samples.end).saturating_sub(from).min(fitting);
+        if kept > 0 {
+            self.keep(start, u64::from(size), u32::try_from(kept).unwrap_or(u32::MAX))?;
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, at: u64, size: u64, count: u32) -> Result<(), MediaError> {
+        if at < self.end {
+            return Err(MediaError::unsupported("an MP4 file whose sound is not stored in order"));
+        }
+        match &mut self.run {
+            Some((_, before)) if at == self.end && before.checked_add(count).is_some() => *before += count,
+            run => {
+                let before = run.replace((at, count));
+                self.write(before);
+            }
+        }
+        self.end = at.saturating_add(size.saturating_mul(u64::from(count)));
+        if self.runs.len() + 2 * self.sizes.len() > MAX_TABLE {
+            return Err(MediaError::Limit {
+                what: "the table of an MP4 file's samples is too long".to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, run: Option<(u64, u32)>) {
+        if let Some((offset, count)) = run {
+            self.runs.extend(offset.to_be_bytes());
+            self.runs.extend(count.to_be_bytes());
+        }
+    }
+
+    fn finish(mut self, equal: u32) -> Result<SampleTable, MediaError> {
+        let last = self.run.take();
+        self.write(last);
+        let wide = self.sizes.iter().any(|size| *size > u32::from(u16::MAX));
+        let sizes: Vec<u8> = if wide {
+            self.sizes.iter().flat_map(|size| size.to_be_bytes()).collect()
+        } else {
+            self.sizes.iter().flat_map(|size| (*size as u16).to_be_bytes()).collect()
+        };
+        if sizes.len() + self.runs.len() > MAX_TABLE {
+            return Err(MediaError::Limit {
+                what: "the table of an MP4 file's samples is too long".to_owned(),
+            });
+        }
+        Ok(SampleTable {
+            runs: Bytes::from(self.runs),
+            sizes: Bytes::from(sizes),
+            width: if wide { 4 } else { 2 },
+            equal_size: self.wanted.equal_size.unwrap_or(equal),
+            group: self.wanted.group,
+            frames: self.wanted.frames,
+            skip: self.wanted.skip,
+        })
+    }
+}
+
+/// A packet as the table knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub offset: u64,
+    pub len: u32,
+    /// Samples in it.
+    pub samples: u32,
+    /// Samples before it.
+    pub index: u64,
+    /// End of the run it lies in, as far as it is known: bytes worth reading ahead.
+    pub run_end: u64,
+}
+
+/// A run with what the runs before it sum up to.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    offset: u64,
+    end: u64,
+    count: u32,
+    index: u64,
+    /// Its first mark.
+    mark: usize,
+}
+
+/// A table made ready for searching: runs, and within long ones a mark every [`MARK_STEP`] samples.
+pub(crate) struct Index {
+    table: SampleTable,
+    runs: Vec<Run>,
+    marks: Vec<u64>,
+}
+
+impl Index {
+    pub(crate) fn new(table: &SampleTable) -> Self {
+        let mut index = Self { table: table.clone(), runs: Vec::new(), marks: Vec::new() };
+        let mut samples = 0u64;
+        let (runs, _) = table.runs.as_chunks::<RUN>();
+        for run in runs {
+            let (Some(offset), Some(count)) = (long(run, 0), word(run, 8)) else { continue };
+            let mark = index.marks.len();
+            let end = index.measure(offset, samples, count);
+            index.runs.push(Run { offset, end, count, index: samples, mark });
+            samples = samples.saturating_add(u64::from(count));
+        }
+        index
+    }
+
+    /// Sets the marks of a run and returns its end.
+    fn measure(&mut self, offset: u64, first: u64, count: u32) -> u64 {
+        if self.table.equal_size > 0 {
+            return offset.saturating_add(u64::from(self.table.equal_size).saturating_mul(u64::from(count)));
+        }
+        let mut at = offset;
+        for step in 0..count {
+            let Some(size) = self.size(first.saturating_add(u64::from(step))) else { break };
+            if step.is_multiple_of(MARK_STEP) {
+                self.marks.push(at);
+            }
+            at = at.saturating_add(u64::from(size));
+        }
+        at
+    }
+
+    fn size(&self, sample: u64) -> Option<u32> {
+        let at = usize::try_from(sample).ok()?.checked_mul(usize::from(self.table.width))?;
+        match self.table.width {
+            2 => half(&self.table.sizes, at).map(u32::from),
+            _ => array(&self.table.sizes, at).map(u32::from_be_bytes),
+        }
+    }
+
+    /// All packets that begin in a range of bytes, in order.
+    pub(crate) fn within(&self, range: &Range<u64>) -> Vec<Entry> {
+        let mut found = Vec::new();
+        let first = self.runs.partition_point(|run| run.end <= range.start);
+        for (number, run) in self.runs.iter().enumerate().skip(first) {
+            if run.offset >= range.end {
+                break;
+            }
+            if self.table.equal_size > 0 {
+                self.equal(run, range, &mut found);
+            } else {
+                let marks = self.runs.get(number + 1).map_or(self.marks.len(), |next| next.mark);
+                self.listed(run, marks, range, &mut found);
+            }
+        }
+        found
+    }
+
+    fn equal(&self, run: &Run, range: &Range<u64>, found: &mut Vec<Entry>) {
+        let (size, group) = (u64::from(self.table.equal_size), u64::from(self.table.group.max(1)));
+        let block = size.saturating_mul(group);
+        let mut before = range.start.saturating_sub(run.offset).div_ceil(block).saturating_mul(group);
+        while before < u64::from(run.count) {
+            let samples = group.min(u64::from(run.count) - before);
+            let offset = run.offset.saturating_add(before.saturating_mul(size));
+            if offset >= range.end {
+                return;
+            }
+            found.push(Entry {
+                offset,
+                len: u32::try_from(samples.saturating_mul(size)).unwrap_or(u32::MAX),
+                samples: u32::try_from(samples).unwrap_or(u32::MAX),
+                index: run.index.saturating_add(before),
+                run_end: run.end,
+            });
+            before += samples;
+        }
+    }
+
+    fn listed(&self, run: &Run, marks_end: usize, range: &Range<u64>, found: &mut Vec<Entry>) {
+        let marks = self.marks.get(run.mark..marks_end).unwrap_or_default();
+        let mark = marks.partition_point(|at| *at <= range.start).saturating_sub(1);
+        let Some(mut offset) = marks.get(mark).copied() else { return };
+        let skipped = (mark as u64).saturating_mul(u64::from(MARK_STEP));
+        for step in skipped..u64::from(run.count) {
+            let index = run.index.saturating_add(step);
+            let Some(len) = self.size(index).filter(|_| offset < range.end) else { return };
+            if offset >= range.start {
+                found.push(Entry { offset, len, samples: 1, index, run_end: run.end });
+            }
+            offset = offset.saturating_add(u64::from(len));
+        }
+    }
+
+    /// The packet that begins at `offset`.
+    pub(crate) fn at(&self, offset: u64) -> Option<Entry> {
+        self.within(&(offset..offset.saturating_add(1))).into_iter().next()
+    }
+
+    /// Number of samples.
+    pub(crate) fn samples(&self) -> u64 {
+        self.runs.last().map_or(0, |run| run.index.saturating_add(u64::from(run.count)))
+    }
+
+    /// First byte of the first packet, and the byte after the last one.
+    pub(crate) fn extent(&self) -> Option<Range<u64>> {
+        Some(self.runs.first()?.offset..self.runs.last()?.end)
+    }
+}
