@@ -47,10 +47,10 @@ pub(crate) fn probe(bytes: &mut Span<'_>) -> Result<InitSection, MediaError> {
     let movie = Movie::read(bytes.slice_ahead(moov.body, moov.end, 0)?)
         .ok_or_else(|| MediaError::damaged("an MP4 file whose index is incomplete"))?;
     let mut plan = plan(&movie, file_len)?;
-    if let Some(track) = first_fragments(&plan) {
-        if let Some(init) = fragmented(bytes, moov.end, &mut plan, track, container)? {
-            return Ok(init);
-        }
+    if let Some(track) = first_fragments(&plan)
+        && let Some(init) = fragmented(bytes, moov.end, &mut plan, track, container)?
+    {
+        return Ok(init);
     }
     listed(bytes, &mut plan, container)
 }

@@ -109,7 +109,7 @@ impl Framing {
 fn alac_frames(payload: &[u8]) -> Option<u32> {
     let head = u64::from_be_bytes(array(payload, 0)?);
     let (single_pair_or_lfe, partial) = (matches!(head >> 61, 0 | 1 | 3), head >> 44 & 1 == 1);
-    (single_pair_or_lfe && partial).then(|| (head >> 9) as u32).filter(|frames| *frames > 0)
+    (single_pair_or_lfe && partial).then_some((head >> 9) as u32).filter(|frames| *frames > 0)
 }
 
 /// Frames at 48 kHz of an Opus packet, by its first bytes (RFC 6716, section 3.1).

@@ -122,7 +122,8 @@ fn wanted(
     let stretch = Stretch::of(durations(track.table), start, end, count);
     let first = stretch.first.saturating_sub(framing.warm_up());
     let before = (stretch.first - first).saturating_mul(u64::from(framing.usual()));
-    let into = scaled(stretch.into, description.rate, track.timescale);
+    // It lies inside of one sample, whatever the table says of that one's length.
+    let into = scaled(stretch.into, description.rate, track.timescale).min(u64::from(framing.usual()));
     let skip = if pcm { 0 } else { before.saturating_add(into) };
     Wanted {
         samples: first..stretch.last,

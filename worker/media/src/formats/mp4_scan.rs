@@ -14,10 +14,24 @@ use crate::init::InitSection;
 use crate::packet::Packet;
 use crate::source::Span;
 
-/// Bytes read ahead of a packet whose neighbours are not known: the next one may lie behind megabytes of pictures.
-const PAYLOAD_AHEAD: u64 = 4 * 1024;
 /// How far a fragment is looked for after a damaged stretch.
 const MAX_DAMAGE: u64 = 64 * 1024 * 1024;
+
+/// How far to read ahead where a packet's neighbours are not known: the next one may lie behind megabytes of pictures.
+///
+/// As many bytes as lay one behind the other so far; so at most half of what is read is read in vain.
+#[derive(Default)]
+struct Ahead {
+    run: Range<u64>,
+}
+
+impl Ahead {
+    fn of(&mut self, offset: u64, end: u64) -> u64 {
+        let start = if offset == self.run.end { self.run.start } else { offset };
+        self.run = start..end;
+        offset - start
+    }
+}
 
 /// Finds packets by the table, and by fragments after what the table lists.
 pub(crate) struct Mp4Scanner {
@@ -31,6 +45,7 @@ pub(crate) struct Mp4Scanner {
     /// Frames that are cut off at the start.
     trim: u64,
     data: Range<u64>,
+    ahead: Ahead,
 }
 
 impl Mp4Scanner {
@@ -44,6 +59,7 @@ impl Mp4Scanner {
             rate: init.rate(),
             trim: u64::from(init.trim.start) + u64::from(table.skip),
             data: init.data(),
+            ahead: Ahead::default(),
         }
     }
 
@@ -51,7 +67,7 @@ impl Mp4Scanner {
         self.index.get_or_insert_with(|| Index::new(&self.table))
     }
 
-    fn from_table(&mut self, bytes: &mut Span<'_>, cell: &Range<u64>) -> Result<Vec<Packet>, MediaError> {
+    fn table_packets(&mut self, bytes: &mut Span<'_>, cell: &Range<u64>) -> Result<Vec<Packet>, MediaError> {
         let mut packets = Vec::new();
         for entry in self.index().within(cell) {
             let end = entry.offset.saturating_add(u64::from(entry.len));
@@ -69,7 +85,11 @@ impl Mp4Scanner {
         entry.index.saturating_mul(u64::from(self.table.frames))
     }
 
-    fn from_fragments(&mut self, bytes: &mut Span<'_>, cell: &Range<u64>) -> Result<Vec<Packet>, MediaError> {
+    fn fragment_packets(
+        &mut self,
+        bytes: &mut Span<'_>,
+        cell: &Range<u64>,
+    ) -> Result<Vec<Packet>, MediaError> {
         let mut packets = Vec::new();
         let Some(finder) = self.fragments.as_mut() else { return Ok(packets) };
         let mut at = cell.start.max(finder.track.first);
@@ -135,11 +155,10 @@ fn take(
     let samples = &found.fragment.samples;
     let first = samples.partition_point(|sample| sample.offset < cell.start);
     let last = samples.partition_point(|sample| sample.offset < cell.end);
-    for (number, sample) in samples.iter().enumerate().take(last).skip(first) {
+    let mut ahead = Ahead::default();
+    for sample in samples.get(first..last).unwrap_or_default() {
         let end = sample.offset.saturating_add(u64::from(sample.len));
-        // Ahead as far as the samples of this cell lie one behind the other, to begin with the next one.
-        let near = samples.get(number + 1).filter(|next| next.offset == end && number + 1 < last);
-        let ahead = if near.is_some() { PAYLOAD_AHEAD } else { 0 };
+        let ahead = ahead.of(sample.offset, end);
         let payload = bytes.slice_ahead(sample.offset, end, ahead)?;
         packets.push(framing.packet(sample.offset, 1, payload));
     }
@@ -178,9 +197,9 @@ impl Scanner for Mp4Scanner {
     }
 
     fn scan(&mut self, bytes: &mut Span<'_>, cell: Range<u64>) -> Result<Vec<Packet>, MediaError> {
-        let mut packets = self.from_table(bytes, &cell)?;
+        let mut packets = self.table_packets(bytes, &cell)?;
         if self.fragments.as_ref().is_some_and(|finder| finder.track.first < cell.end) {
-            packets.extend(self.from_fragments(bytes, &cell)?);
+            packets.extend(self.fragment_packets(bytes, &cell)?);
         }
         Ok(packets)
     }
@@ -193,6 +212,7 @@ impl Scanner for Mp4Scanner {
     }
 
     fn payload<'b>(&mut self, bytes: &'b mut Span<'_>, packet: &Packet) -> Result<Cow<'b, [u8]>, MediaError> {
-        Ok(Cow::Borrowed(bytes.slice_ahead(packet.offset, packet.end(), PAYLOAD_AHEAD)?))
+        let ahead = self.ahead.of(packet.offset, packet.end());
+        Ok(Cow::Borrowed(bytes.slice_ahead(packet.offset, packet.end(), ahead)?))
     }
 }

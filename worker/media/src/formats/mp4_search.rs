@@ -44,7 +44,7 @@ impl Finder {
     /// Makes the fragment that begins nearest before `at` the latest one; false if there is none.
     pub(crate) fn cover(&mut self, bytes: &mut Span<'_>, at: u64) -> Result<bool, MediaError> {
         let known = self.latest.as_ref().filter(|found| found.sound).map(|found| &found.fragment);
-        if known.is_some_and(|fragment| fragment.start < at && at < fragment.end) {
+        if known.is_some_and(|fragment| fragment.start < at && at <= fragment.end) {
             return Ok(true);
         }
         let lowest = at.saturating_sub(MAX_BACK).max(self.track.first);

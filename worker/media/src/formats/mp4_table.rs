@@ -362,3 +362,85 @@ impl Index {
         Some(self.runs.first()?.offset..self.runs.last()?.end)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn boxed(kind: &[u8; 4], fields: &[u32]) -> Vec<u8> {
+        let body: Vec<u8> = fields.iter().flat_map(|field| field.to_be_bytes()).collect();
+        [&(body.len() as u32 + 8).to_be_bytes()[..], kind, &body].concat()
+    }
+
+    /// Sizes of samples, and a table in which every chunk holds 700 of them, each third one behind a hole.
+    fn table(count: u32) -> (Vec<u32>, Vec<u8>, Vec<u64>) {
+        let sizes: Vec<u32> = (0..count).map(|index| 100 + index * 7919 % 400).collect();
+        let (mut chunks, mut places, mut at) = (Vec::new(), Vec::new(), 5_000u64);
+        for (number, chunk) in sizes.chunks(700).enumerate() {
+            at += if number % 3 == 2 { 100_000 } else { 0 };
+            chunks.push(at as u32);
+            for size in chunk {
+                places.push(at);
+                at += u64::from(*size);
+            }
+        }
+        let stsz = boxed(b"stsz", &[&[0, 0, count][..], &sizes].concat());
+        let stco = boxed(b"stco", &[&[0, chunks.len() as u32][..], &chunks].concat());
+        let stsc = boxed(b"stsc", &[0, 1, 1, 700, 1]);
+        (sizes, [stsz, stco, stsc].concat(), places)
+    }
+
+    fn wanted(samples: Range<u64>, file_len: u64) -> Wanted {
+        Wanted { samples, equal_size: None, group: 1, frames: 1024, skip: 0, file_len }
+    }
+
+    #[test]
+    fn every_sample_is_found_where_it_lies() {
+        let (sizes, stbl, places) = table(20_000);
+        let packed = pack(&stbl, &wanted(100..19_990, u64::MAX)).unwrap();
+        // Two bytes a sample, and no more runs than there are holes.
+        assert_eq!((packed.sizes.len(), packed.runs.len()), (2 * 19_890, 10 * RUN));
+        let index = Index::new(&packed);
+        assert_eq!(index.samples(), 19_890);
+        let found = index.within(&(0..u64::MAX));
+        assert!(found.iter().zip(&places[100..]).all(|(entry, place)| entry.offset == *place));
+        assert!(found.iter().zip(&sizes[100..]).all(|(entry, size)| entry.len == *size));
+        let mut at = 0;
+        let mut again = Vec::new();
+        while at < index.extent().unwrap().end {
+            again.extend(index.within(&(at..at + 77_777)));
+            at += 77_777;
+        }
+        assert_eq!(again, found);
+        assert_eq!(index.at(found[5000].offset), Some(found[5000]));
+        assert_eq!(index.at(found[5000].offset + 1), None);
+    }
+
+    #[test]
+    fn a_table_is_cut_where_the_file_ends() {
+        let (_, stbl, places) = table(3_000);
+        let packed = pack(&stbl, &wanted(0..u64::MAX, places[2_000] + 10)).unwrap();
+        assert_eq!(Index::new(&packed).samples(), 2_000);
+    }
+
+    #[test]
+    fn samples_out_of_order_are_refused() {
+        let (_, mut stbl, _) = table(3_000);
+        let stco = stbl.windows(4).position(|kind| kind == b"stco").unwrap() + 12;
+        stbl[stco + 8..stco + 12].fill(0);
+        assert!(matches!(pack(&stbl, &wanted(0..3_000, u64::MAX)), Err(MediaError::Unsupported { .. })));
+    }
+
+    #[test]
+    fn frames_of_pcm_are_gathered_into_blocks_within_their_runs() {
+        let stsz = boxed(b"stsz", &[0, 1, 5_000]);
+        let stco = boxed(b"stco", &[0, 2, 1_000, 50_000]);
+        let stbl = [stsz, stco, boxed(b"stsc", &[0, 1, 1, 2_500, 1])].concat();
+        let wanted = Wanted { equal_size: Some(4), group: 1_000, ..wanted(0..u64::MAX, u64::MAX) };
+        let found = Index::new(&pack(&stbl, &wanted).unwrap()).within(&(4_000..60_000));
+        let list: Vec<_> = found.iter().map(|entry| (entry.offset, entry.samples, entry.index)).collect();
+        assert_eq!(list[..3], [(5_000, 1_000, 1_000), (9_000, 500, 2_000), (50_000, 1_000, 2_500)]);
+        assert_eq!(list.len(), 5);
+    }
+}
