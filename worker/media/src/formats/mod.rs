@@ -15,6 +15,7 @@ pub(crate) mod mp4_boxes;
 pub(crate) mod mp4_codec;
 pub(crate) mod mp4_fragment;
 pub(crate) mod mp4_frames;
+pub(crate) mod mp4_index;
 pub(crate) mod mp4_layout;
 pub(crate) mod mp4_movie;
 pub(crate) mod mp4_plan;
