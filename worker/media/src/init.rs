@@ -6,10 +6,11 @@ use scriptorium_contracts::media::MediaInfo;
 use serde::{Deserialize, Serialize};
 
 use crate::error::MediaError;
+use crate::formats::mp4_layout::{FragmentTrack, SampleTable};
 
 /// What a worker needs to start in the middle; found once by [`probe`](super::probe()), kept with the job.
 ///
-/// Bounded: below 1 KiB for the formats of today.
+/// Bounded: below 1 KiB for most formats; the packed sample table of an MP4 file takes some 2 bytes a packet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InitSection {
     /// [`InitSection::VERSION`] of the program that wrote it; packet lists and cuts may differ between versions.
@@ -94,6 +95,15 @@ pub enum Layout {
     Caf {
         /// Where the table is, and marks in it.
         table: PacketTable,
+    },
+    /// Samples of an MP4 or QuickTime file, as the tables of its index list them.
+    Mp4Table(SampleTable),
+    /// Samples of a fragmented MP4 file: each fragment lists its own.
+    Mp4Fragments {
+        /// What the index lists before the first fragment; usually nothing.
+        head: SampleTable,
+        /// How the fragments are read.
+        track: FragmentTrack,
     },
 }
 

@@ -31,6 +31,7 @@ mod window;
 pub use anchor::ANCHOR_SECONDS;
 pub use cut::CUT_SECONDS;
 pub use error::{MediaError, ReadError};
+pub use formats::mp4_layout::{FragmentTrack, SampleTable, TrackDefaults};
 pub use init::{Codec, FlacStream, InitSection, Layout, PacketTable, PcmFormat, Trim};
 pub use native::NativeReader;
 pub use passage::{PassageReader, decode_passage, engine_samples, native_passage};

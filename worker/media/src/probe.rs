@@ -2,7 +2,7 @@
 
 use crate::decode::Decoder;
 use crate::error::MediaError;
-use crate::formats::{aiff, au, caf, flac, id3, mp3, w64, wav};
+use crate::formats::{aiff, au, caf, flac, id3, mp3, mp4, w64, wav};
 use crate::init::InitSection;
 use crate::magic::{Known, describe, recognise};
 use crate::source::{ByteSource, Span};
@@ -13,7 +13,7 @@ const HEAD: u64 = 512;
 /// Finds out what the recording is and everything a worker needs to start in its middle.
 ///
 /// Reads the beginning only: headers, and for an MP3 the first few frames after its tags, whose bodies (covers) are
-/// skipped, not read.
+/// skipped, not read. The index of an MP4 file is read wherever it lies.
 ///
 /// # Errors
 /// [`MediaError::NotAudio`] and [`MediaError::Unsupported`] say what was found; [`MediaError::Read`] with
@@ -65,6 +65,7 @@ fn untagged(head: &[u8]) -> Option<Probe> {
         _ if head.starts_with(b"caff") => Some(caf::probe),
         _ if head.starts_with(b".snd") => Some(au::probe),
         _ if w64::is_wave64(head) => Some(w64::probe),
+        _ if mp4::begins(head) => Some(mp4::probe),
         _ => None,
     }
 }

@@ -112,6 +112,12 @@ impl<'a> Span<'a> {
 
     /// Bytes `from..to` of the recording, fewer only where it ends.
     pub(crate) fn slice(&mut self, from: u64, to: u64) -> Result<&[u8], ReadError> {
+        self.slice_ahead(from, to, READ_AHEAD)
+    }
+
+    /// As [`Span::slice`], but reads at most `ahead` bytes at once beyond what was asked for: for those who know that the
+    /// bytes behind are not wanted.
+    pub(crate) fn slice_ahead(&mut self, from: u64, to: u64, ahead: u64) -> Result<&[u8], ReadError> {
         let to = to.min(self.source.len()).max(from);
         if from < self.start || from > self.end() {
             self.data.clear();
@@ -124,7 +130,7 @@ impl<'a> Span<'a> {
         }
         while self.end() < to {
             let at = self.end();
-            let bytes = self.read_ahead(at, to - at)?;
+            let bytes = self.read_ahead(at, to - at, ahead.min(READ_AHEAD))?;
             if bytes.is_empty() {
                 break;
             }
@@ -139,8 +145,7 @@ impl<'a> Span<'a> {
         self.start + self.data.len() as u64
     }
 
-    fn read_ahead(&self, at: u64, needed: u64) -> Result<Bytes, ReadError> {
-        let mut ahead = READ_AHEAD;
+    fn read_ahead(&self, at: u64, needed: u64, mut ahead: u64) -> Result<Bytes, ReadError> {
         loop {
             // Never more than a few blocks at once, whatever was asked for.
             let wanted = needed.min(4 * READ_AHEAD).max(ahead);

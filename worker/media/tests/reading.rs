@@ -130,7 +130,6 @@ fn what_is_no_audio_is_named() {
 fn other_containers_are_named_as_not_supported_yet() {
     let studio = Studio::new();
     for (name, found) in [
-        ("a.m4a", "an MP4 container (M4A, MP4 or MOV)"),
         ("a.ogg", "an Ogg container"),
         ("a.mka", "a Matroska or WebM container"),
         ("a.aac", "an AAC stream (ADTS)"),

@@ -9,6 +9,7 @@ pub(crate) mod au;
 pub(crate) mod caf;
 mod caf_codec;
 pub(crate) mod caf_table;
+pub(crate) mod aac_config;
 pub(crate) mod flac;
 pub(crate) mod flac_frame;
 pub(crate) mod id3;
@@ -16,6 +17,18 @@ pub(crate) mod mp3;
 pub(crate) mod mp3_frame;
 pub(crate) mod pcm;
 pub(crate) mod w64;
+pub(crate) mod mp4;
+pub(crate) mod mp4_boxes;
+pub(crate) mod mp4_codec;
+pub(crate) mod mp4_fragment;
+pub(crate) mod mp4_frames;
+pub(crate) mod mp4_index;
+pub(crate) mod mp4_layout;
+pub(crate) mod mp4_movie;
+pub(crate) mod mp4_plan;
+pub(crate) mod mp4_scan;
+pub(crate) mod mp4_search;
+pub(crate) mod mp4_table;
 pub(crate) mod wav;
 
 use std::borrow::Cow;
@@ -60,6 +73,8 @@ pub(crate) fn scanner(init: &InitSection) -> Box<dyn Scanner> {
             let alac = matches!(init.codec, Codec::Alac { .. });
             Box::new(caf_table::CafScanner::new(init.data(), table.clone(), init.trim.start, alac))
         }
+        Layout::Mp4Table(table) => Box::new(mp4_scan::Mp4Scanner::new(init, table, None)),
+        Layout::Mp4Fragments { head, track } => Box::new(mp4_scan::Mp4Scanner::new(init, head, Some(track))),
     }
 }
 
