@@ -17,6 +17,8 @@ use crate::packet::Packet;
 /// Turns packets into interleaved samples in −1…1, as many frames as the packet claims.
 pub(crate) struct Decoder {
     channels: usize,
+    /// Factor on all samples, where the header asks for one.
+    gain: Option<f32>,
     inner: Inner,
     scratch: Vec<f32>,
 }
@@ -33,13 +35,24 @@ impl Decoder {
             (_, Some(params)) => Inner::symphonia(params)?,
             (_, None) => return Err(MediaError::unsupported("a codec without a decoder")),
         };
-        Ok(Self { channels: init.channels(), inner, scratch: Vec::new() })
+        let gain = match init.codec {
+            Codec::OpusGain { gain } => Some(10f32.powf(f32::from(gain) / (20.0 * 256.0))),
+            Codec::Pcm(_)
+            | Codec::Flac { .. }
+            | Codec::Mp3 { .. }
+            | Codec::Aac { .. }
+            | Codec::Alac { .. }
+            | Codec::Vorbis { .. }
+            | Codec::Opus => None,
+        };
+        Ok(Self { channels: init.channels(), gain, inner, scratch: Vec::new() })
     }
 
     /// Appends exactly `packet.frames` frames to `out`. A packet that fails to decode is silence, and told by `false`.
     pub(crate) fn decode(&mut self, packet: &Packet, bytes: &[u8], out: &mut Vec<f32>) -> bool {
         let frames = usize::try_from(packet.frames).unwrap_or(0);
-        let want = out.len() + frames * self.channels;
+        let start = out.len();
+        let want = start + frames * self.channels;
         match &mut self.inner {
             Inner::Pcm(format) => pcm(*format, bytes, out),
             Inner::Symphonia { params, decoder, mono } => {
@@ -57,6 +70,9 @@ impl Decoder {
         }
         let whole = out.len() == want;
         out.resize(want, 0.0);
+        if let Some(gain) = self.gain {
+            out[start..].iter_mut().for_each(|sample| *sample *= gain);
+        }
         whole
     }
 

@@ -9,13 +9,20 @@ pub(crate) mod flac_frame;
 pub(crate) mod id3;
 pub(crate) mod mp3;
 pub(crate) mod mp3_frame;
+pub(crate) mod ogg;
+pub(crate) mod ogg_chain;
+pub(crate) mod ogg_ident;
+pub(crate) mod ogg_link;
+pub(crate) mod ogg_page;
+pub(crate) mod ogg_timing;
+pub(crate) mod ogg_walk;
 pub(crate) mod wav;
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::error::MediaError;
-use crate::init::{InitSection, Layout};
+use crate::init::{Codec, InitSection, Layout};
 use crate::packet::Packet;
 use crate::source::Span;
 
@@ -41,6 +48,12 @@ pub(crate) trait Scanner: Send {
     ) -> Result<Cow<'b, [u8]>, MediaError> {
         Ok(Cow::Borrowed(bytes.slice(packet.offset, packet.end())?))
     }
+
+    /// How `packet` is decoded, where that differs from the packet asked for before (at first: from the recording's
+    /// beginning): what follows on a border in the recording wants a new decoder.
+    fn setup(&mut self, _bytes: &mut Span<'_>, _packet: &Packet) -> Result<Option<Codec>, MediaError> {
+        Ok(None)
+    }
 }
 
 /// The scanner for a recording.
@@ -52,6 +65,7 @@ pub(crate) fn scanner(init: &InitSection) -> Box<dyn Scanner> {
         Layout::Flac { stream, first_sample } => {
             Box::new(flac::FlacScanner::new(init.data(), stream.clone(), *first_sample))
         }
+        Layout::Ogg { link } => Box::new(ogg::OggScanner::new(init, link)),
         Layout::Mp3 { fixed_header_bits } => Box::new(mp3::Mp3Scanner::new(init.data(), *fixed_header_bits)),
     }
 }
