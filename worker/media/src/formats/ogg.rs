@@ -48,13 +48,15 @@ pub(crate) struct OggScanner {
     chain: Chain,
     /// The block whose packets were looked up last, for decoding.
     current: Option<(u64, Vec<Found>)>,
-    /// Where the link begins whose decoder is in use.
-    decoding: u64,
+    /// The link of the packet that was decoded last.
+    decoding: Arc<Link>,
 }
 
 impl OggScanner {
     pub(crate) fn new(init: &InitSection, link: &OggLink) -> Self {
-        Self { chain: Chain::new(init, link), current: None, decoding: link.at }
+        let chain = Chain::new(init, link);
+        let decoding = chain.first().clone();
+        Self { chain, current: None, decoding }
     }
 
     /// The packets that begin in a block: a run over pages, from one before the block that tells all that matters.
@@ -173,9 +175,10 @@ impl Scanner for OggScanner {
     }
 
     fn setup(&mut self, bytes: &mut Span<'_>, packet: &Packet) -> Result<Option<Codec>, MediaError> {
-        let decoding = self.decoding;
         let Some(link) = self.find(bytes, packet)?.map(|found| found.link.clone()) else { return Ok(None) };
-        self.decoding = link.place.at;
-        Ok((link.place.at != decoding).then(|| link.codec.clone()))
+        let before = std::mem::replace(&mut self.decoding, link.clone());
+        // Back to an earlier link leads only the number that a later one has in common with it: nothing begins there.
+        let begins = before.place.at < link.place.at;
+        Ok((begins || before.codec != link.codec).then(|| link.codec.clone()))
     }
 }
