@@ -19,6 +19,8 @@ pub(crate) struct Decoder {
     channels: usize,
     /// Factor on all samples, where the header asks for one.
     gain: Option<f32>,
+    /// Whether nothing was decoded yet.
+    fresh: bool,
     inner: Inner,
     scratch: Vec<f32>,
 }
@@ -45,7 +47,7 @@ impl Decoder {
             | Codec::Vorbis { .. }
             | Codec::Opus => None,
         };
-        Ok(Self { channels: init.channels(), gain, inner, scratch: Vec::new() })
+        Ok(Self { channels: init.channels(), gain, fresh: true, inner, scratch: Vec::new() })
     }
 
     /// Appends exactly `packet.frames` frames to `out`. A packet that fails to decode is silence, and told by `false`.
@@ -53,6 +55,7 @@ impl Decoder {
         let frames = usize::try_from(packet.frames).unwrap_or(0);
         let start = out.len();
         let want = start + frames * self.channels;
+        self.fresh = false;
         match &mut self.inner {
             Inner::Pcm(format) => pcm(*format, bytes, out),
             Inner::Symphonia { params, decoder, mono } => {
@@ -78,8 +81,11 @@ impl Decoder {
 
     /// Forgets what came before: after a damaged stretch nothing of it may be used.
     pub(crate) fn reset(&mut self) {
-        if let Inner::Symphonia { params, decoder, .. } = &mut self.inner {
+        if let Inner::Symphonia { params, decoder, .. } = &mut self.inner
+            && !self.fresh
+        {
             renew(params, decoder);
+            self.fresh = true;
         }
     }
 }
