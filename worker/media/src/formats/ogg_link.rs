@@ -174,7 +174,7 @@ impl Reader {
                 None => self.next(bytes)?.ok_or_else(none)?,
             };
             if page.end() - found.place.at > MOST_HEADERS || self.between > MOST_BETWEEN {
-                return Err(MediaError::Limit { what: "more than 64 MiB of headers in Ogg".to_owned() });
+                return Err(MediaError::Limit { what: "too many bytes before the audio of Ogg".to_owned() });
             }
             if page.is_first() {
                 return Err(none());
