@@ -18,6 +18,10 @@ use crate::pcm::pcm;
 /// Turns packets into interleaved samples in −1…1, as many frames as the packet claims.
 pub(crate) struct Decoder {
     channels: usize,
+    /// Factor on all samples, where the header asks for one.
+    gain: Option<f32>,
+    /// Whether nothing was decoded yet.
+    fresh: bool,
     inner: Inner,
     scratch: Vec<f32>,
 }
@@ -34,13 +38,25 @@ impl Decoder {
             (_, Some(params)) => Inner::symphonia(params)?,
             (_, None) => return Err(MediaError::unsupported("a codec without a decoder")),
         };
-        Ok(Self { channels: init.channels(), inner, scratch: Vec::new() })
+        let gain = match init.codec {
+            Codec::OpusGain { gain } => Some(10f32.powf(f32::from(gain) / (20.0 * 256.0))),
+            Codec::Pcm(_)
+            | Codec::Flac { .. }
+            | Codec::Mp3 { .. }
+            | Codec::Aac { .. }
+            | Codec::Alac { .. }
+            | Codec::Vorbis { .. }
+            | Codec::Opus => None,
+        };
+        Ok(Self { channels: init.channels(), gain, fresh: true, inner, scratch: Vec::new() })
     }
 
     /// Appends exactly `packet.frames` frames to `out`. A packet that fails to decode is silence, and told by `false`.
     pub(crate) fn decode(&mut self, packet: &Packet, bytes: &[u8], out: &mut Vec<f32>) -> bool {
         let frames = usize::try_from(packet.frames).unwrap_or(0);
-        let want = out.len() + frames * self.channels;
+        let start = out.len();
+        let want = start + frames * self.channels;
+        self.fresh = false;
         match &mut self.inner {
             Inner::Pcm(format) => pcm(*format, bytes, out),
             Inner::Symphonia { params, decoder, mono } => {
@@ -58,13 +74,19 @@ impl Decoder {
         }
         let whole = out.len() == want;
         out.resize(want, 0.0);
+        if let Some(gain) = self.gain {
+            out[start..].iter_mut().for_each(|sample| *sample *= gain);
+        }
         whole
     }
 
     /// Forgets what came before: after a damaged stretch nothing of it may be used.
     pub(crate) fn reset(&mut self) {
-        if let Inner::Symphonia { params, decoder, .. } = &mut self.inner {
+        if let Inner::Symphonia { params, decoder, .. } = &mut self.inner
+            && !self.fresh
+        {
             renew(params, decoder);
+            self.fresh = true;
         }
     }
 }

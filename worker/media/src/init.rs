@@ -10,7 +10,8 @@ use crate::formats::mp4_layout::{FragmentTrack, SampleTable};
 
 /// What a worker needs to start in the middle; found once by [`probe`](super::probe()), kept with the job.
 ///
-/// Bounded: below 1 KiB for most formats; the packed sample table of an MP4 file takes some 2 bytes a packet.
+/// Bounded: below 1 KiB, but for the setup header of Vorbis (some 4 KiB as bytes, at most 64 KiB) and the packed sample
+/// table of an MP4 file (some 2 bytes a packet).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InitSection {
     /// [`InitSection::VERSION`] of the program that wrote it; packet lists and cuts may differ between versions.
@@ -105,6 +106,11 @@ pub enum Layout {
         /// How the fragments are read.
         track: FragmentTrack,
     },
+    /// Packets of one logical stream in Ogg pages, found by capture pattern and CRC.
+    Ogg {
+        /// The first link of the chain; later ones are found where they lie.
+        link: OggLink,
+    },
 }
 
 /// The packet table of a CAF file, left where it is: workers read the part they need from the file.
@@ -124,6 +130,53 @@ pub struct PacketTable {
     pub step: u64,
     /// For every `step`-th packet the bytes from the first entry to its entry, and from the first packet to it.
     pub marks: Vec<(u64, u64)>,
+}
+
+/// A link of a chain of Ogg streams: where its pages lie and how its packets are timed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OggLink {
+    /// First byte of its first page.
+    pub at: u64,
+    /// First byte after its headers.
+    pub data: u64,
+    /// First byte of the first page on which an audio packet ends.
+    pub first_page: u64,
+    /// Granule position at which its audio begins; not zero where the recording was cut out of a longer one.
+    pub start_granule: u64,
+    /// Number of the logical stream with the audio.
+    pub serial: u32,
+    /// Number of that stream's last header page.
+    pub sequence: u32,
+    /// Logical streams beside it, at most 16.
+    pub others: Vec<u32>,
+    /// How long its packets are.
+    pub timing: PacketTiming,
+}
+
+/// What tells the duration of a packet without decoding it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PacketTiming {
+    /// Opus: the packet's first bytes.
+    Opus {
+        /// Frames at the start of the stream that are dropped.
+        pre_skip: u16,
+    },
+    /// Vorbis: the block sizes of a packet and of the one before.
+    Vorbis {
+        /// Frames of a short block.
+        short: u16,
+        /// Frames of a long block.
+        long: u16,
+        /// Number of modes.
+        modes: u8,
+        /// A bit for each mode of long blocks.
+        long_modes: u64,
+    },
+    /// FLAC: the frame's header.
+    Flac {
+        /// What all frame headers have to agree with.
+        stream: FlacStream,
+    },
 }
 
 /// The facts of a FLAC stream that its frames repeat or leave out.
@@ -175,6 +228,11 @@ pub enum Codec {
     },
     /// Opus of one or two channels, at 48 kHz.
     Opus,
+    /// As [`Codec::Opus`], but its header asks for another loudness (RFC 7845, section 5.1).
+    OpusGain {
+        /// Output gain in 1/256 dB.
+        gain: i16,
+    },
 }
 
 /// Sample formats of interleaved PCM; little-endian where the name does not say otherwise.

@@ -32,7 +32,9 @@ pub use anchor::ANCHOR_SECONDS;
 pub use cut::CUT_SECONDS;
 pub use error::{MediaError, ReadError};
 pub use formats::mp4_layout::{FragmentTrack, SampleTable, TrackDefaults};
-pub use init::{Codec, FlacStream, InitSection, Layout, PacketTable, PcmFormat, Trim};
+pub use init::{
+    Codec, FlacStream, InitSection, Layout, OggLink, PacketTable, PacketTiming, PcmFormat, Trim,
+};
 pub use native::NativeReader;
 pub use passage::{PassageReader, decode_passage, engine_samples, native_passage};
 pub use plan::plan_chunk;

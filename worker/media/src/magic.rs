@@ -17,7 +17,6 @@ const MARKERS: &[Marker] = &[
     (4, b"moov", "a QuickTime container", true),
     (4, b"mdat", "a QuickTime container", true),
     (4, b"wide", "a QuickTime container", true),
-    (0, b"OggS", "an Ogg container", true),
     (0, b"\x1a\x45\xdf\xa3", "a Matroska or WebM container", true),
     (8, b"AIFF", "an AIFF file", true),
     (8, b"AIFC", "an AIFF-C file", true),
@@ -146,7 +145,6 @@ mod tests {
     fn containers_and_documents_are_named() {
         let named = |bytes: &[u8]| recognise(bytes);
         assert_eq!(named(b"\0\0\0\x20ftypM4A "), Some(Known::Audio("an MP4 container (M4A, MP4 or MOV)")));
-        assert_eq!(named(b"OggS\0\x02"), Some(Known::Audio("an Ogg container")));
         assert_eq!(named(b"FORM\0\0\0\0AIFFCOMM"), Some(Known::Audio("an AIFF file")));
         assert_eq!(named(b"%PDF-1.7"), Some(Known::Other("a PDF document")));
         assert_eq!(

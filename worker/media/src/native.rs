@@ -37,6 +37,8 @@ pub struct NativeReader<'a> {
     feed: Feed<'a>,
     bytes: Span<'a>,
     scanner: Box<dyn Scanner>,
+    /// As it was stored, but with the codec of the present link of a chain.
+    init: InitSection,
     decoder: Decoder,
     channels: usize,
     /// Frames of the pre-roll and of the first packet still to be dropped.
@@ -62,6 +64,7 @@ impl<'a> NativeReader<'a> {
             feed,
             bytes: Span::new(source),
             scanner: scanner(init),
+            init: init.clone(),
             decoder: Decoder::new(init)?,
             channels: init.channels(),
             skip,
@@ -128,6 +131,10 @@ impl<'a> NativeReader<'a> {
                 self.decoder.reset();
                 self.silence = packet.duration();
                 continue;
+            }
+            if let Some(codec) = self.scanner.setup(&mut self.bytes, &packet)? {
+                self.init.codec = codec;
+                self.decoder = Decoder::new(&self.init)?;
             }
             let mut block = Vec::new();
             let payload = self.scanner.payload(&mut self.bytes, &packet)?;

@@ -2,7 +2,7 @@
 
 use crate::decode::Decoder;
 use crate::error::MediaError;
-use crate::formats::{aiff, au, caf, flac, id3, mp3, mp4, w64, wav};
+use crate::formats::{aiff, au, caf, flac, id3, mp3, mp4, ogg, w64, wav};
 use crate::init::InitSection;
 use crate::magic::{Known, describe, recognise};
 use crate::source::{ByteSource, Span};
@@ -31,6 +31,11 @@ fn recognised(source: &dyn ByteSource) -> Result<InitSection, MediaError> {
     let head = bytes.slice(base, base + HEAD)?.to_vec();
     if head.starts_with(b"fLaC") {
         let mut init = flac::probe(&mut bytes, base)?;
+        init.media.title = init.media.title.or(title);
+        return Ok(init);
+    }
+    if head.starts_with(b"OggS") {
+        let mut init = ogg::probe(&mut bytes, base)?;
         init.media.title = init.media.title.or(title);
         return Ok(init);
     }

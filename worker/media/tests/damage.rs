@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use proptest::prelude::*;
 use scriptorium_media::{ByteSource, MemorySource, decode_passage, plan_chunk, probe};
-use support::{Noise, SIZES, Studio, chunks, in_one_go, load, native, plans, tiled};
+use support::{Noise, SIZES, Studio, chunks, clip, in_one_go, load, native, plans, tiled};
 
 /// Recordings of no content: all packets equal, or in a short cycle.
 fn endless(studio: &Studio, source: &str, arguments: &[&str], name: &str) -> PathBuf {
@@ -194,7 +194,15 @@ fn mutate(bytes: &mut Vec<u8>, changes: &[(u8, u32, u32)]) {
 fn recordings() -> Vec<Vec<u8>> {
     let studio = Studio::new();
     let speech = studio.speech(70);
+    let vorbis = studio.convert(&speech, &["-c:a", "libvorbis", "-q:a", "0", "-ar", "16000"], "a.ogg");
+    let other = ["-c:a", "libvorbis", "-q:a", "2", "-ar", "16000", "-serial_offset", "9"];
+    let other = studio.convert(&clip(), &other, "b.ogg");
+    let chain = studio.path("chain.ogg");
+    std::fs::write(&chain, [std::fs::read(&vorbis).unwrap(), std::fs::read(&other).unwrap()].concat()).unwrap();
     [
+        chain,
+        studio.convert(&speech, &["-c:a", "libopus", "-b:a", "12k"], "a.opus"),
+        studio.convert(&speech, &["-c:a", "flac", "-ar", "8000"], "c.ogg"),
         studio.convert(&speech, &["-c:a", "pcm_u8", "-ar", "8000"], "a.wav"),
         studio.convert(&speech, &["-ar", "8000"], "a.flac"),
         studio.convert(&speech, &["-b:a", "16k", "-ar", "16000"], "a.mp3"),

@@ -85,7 +85,7 @@ fn section(
 }
 
 /// `TITLE=` of a Vorbis comment block.
-fn comment_title(block: &[u8]) -> Option<String> {
+pub(crate) fn comment_title(block: &[u8]) -> Option<String> {
     let length = |at| Some(usize::try_from(u32::from_le_bytes(array(block, at)?)).unwrap_or(usize::MAX));
     let mut at = length(0)?.checked_add(8)?;
     while at < block.len() {

@@ -29,6 +29,13 @@ pub(crate) mod mp4_plan;
 pub(crate) mod mp4_scan;
 pub(crate) mod mp4_search;
 pub(crate) mod mp4_table;
+pub(crate) mod ogg;
+pub(crate) mod ogg_chain;
+pub(crate) mod ogg_ident;
+pub(crate) mod ogg_link;
+pub(crate) mod ogg_page;
+pub(crate) mod ogg_timing;
+pub(crate) mod ogg_walk;
 pub(crate) mod wav;
 
 use std::borrow::Cow;
@@ -57,6 +64,12 @@ pub(crate) trait Scanner: Send {
     fn payload<'b>(&mut self, bytes: &'b mut Span<'_>, packet: &Packet) -> Result<Cow<'b, [u8]>, MediaError> {
         Ok(Cow::Borrowed(bytes.slice(packet.offset, packet.end())?))
     }
+
+    /// How `packet` is decoded, where that differs from the packet asked for before (at first: from the recording's
+    /// beginning): what follows on a border in the recording wants a new decoder.
+    fn setup(&mut self, _bytes: &mut Span<'_>, _packet: &Packet) -> Result<Option<Codec>, MediaError> {
+        Ok(None)
+    }
 }
 
 /// The scanner for a recording.
@@ -68,6 +81,7 @@ pub(crate) fn scanner(init: &InitSection) -> Box<dyn Scanner> {
         Layout::Flac { stream, first_sample } => {
             Box::new(flac::FlacScanner::new(init.data(), stream.clone(), *first_sample))
         }
+        Layout::Ogg { link } => Box::new(ogg::OggScanner::new(init, link)),
         Layout::Mp3 { fixed_header_bits } => Box::new(mp3::Mp3Scanner::new(init.data(), *fixed_header_bits)),
         Layout::Caf { table } => {
             let alac = matches!(init.codec, Codec::Alac { .. });
