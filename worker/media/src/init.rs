@@ -90,6 +90,13 @@ pub enum Layout {
         /// The bits of the header that never change within a stream, in their places.
         fixed_header_bits: u32,
     },
+    /// Blocks of Matroska or WebM, found by chains.
+    Matroska(MatroskaTrack),
+    /// AAC frames in ADTS, found by chains of headers.
+    Adts {
+        /// The bits of the header that never change within a stream, in their places.
+        fixed_header_bits: u32,
+    },
 }
 
 /// The facts of a FLAC stream that its frames repeat or leave out.
@@ -107,6 +114,21 @@ pub struct FlacStream {
     pub variable: bool,
     /// Frames of the whole stream, where known.
     pub total: Option<u64>,
+}
+
+/// The facts of a Matroska or WebM file by which the blocks of one track are found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MatroskaTrack {
+    /// Where the first cluster begins.
+    pub first_cluster: u64,
+    /// Number of the track that is decoded.
+    pub number: u64,
+    /// Numbers of all tracks.
+    pub all_numbers: Vec<u64>,
+    /// Nanoseconds of a tick of the timestamps.
+    pub tick: u64,
+    /// What was taken off the beginning of each packet.
+    pub prefix: Vec<u8>,
 }
 
 /// How packets are decoded.

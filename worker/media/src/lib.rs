@@ -30,7 +30,7 @@ mod window;
 pub use anchor::ANCHOR_SECONDS;
 pub use cut::CUT_SECONDS;
 pub use error::{MediaError, ReadError};
-pub use init::{Codec, FlacStream, InitSection, Layout, PcmFormat, Trim};
+pub use init::{Codec, FlacStream, InitSection, Layout, MatroskaTrack, PcmFormat, Trim};
 pub use native::NativeReader;
 pub use passage::{PassageReader, decode_passage, native_passage};
 pub use plan::{ChunkPlan, PassagePlan, plan_chunk};

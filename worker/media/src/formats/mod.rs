@@ -4,11 +4,21 @@
 //! the list of a cell depends on the bytes alone, never on where a worker began to read: so all workers agree on
 //! every packet, whatever the chunk size, even where the bytes are damaged.
 
+pub(crate) mod aac_core;
+pub(crate) mod adts;
+pub(crate) mod ebml;
 pub(crate) mod flac;
 pub(crate) mod flac_frame;
 pub(crate) mod id3;
+pub(crate) mod mkv;
+pub(crate) mod mkv_elements;
+pub(crate) mod mkv_frames;
+pub(crate) mod mkv_sync;
+pub(crate) mod mkv_tracks;
+pub(crate) mod mkv_walk;
 pub(crate) mod mp3;
 pub(crate) mod mp3_frame;
+pub(crate) mod vorbis_modes;
 pub(crate) mod wav;
 
 use std::borrow::Cow;
@@ -53,6 +63,10 @@ pub(crate) fn scanner(init: &InitSection) -> Box<dyn Scanner> {
             Box::new(flac::FlacScanner::new(init.data(), stream.clone(), *first_sample))
         }
         Layout::Mp3 { fixed_header_bits } => Box::new(mp3::Mp3Scanner::new(init.data(), *fixed_header_bits)),
+        Layout::Adts { fixed_header_bits } => {
+            Box::new(adts::AdtsScanner::new(init.data(), *fixed_header_bits))
+        }
+        Layout::Matroska(track) => Box::new(mkv::MkvScanner::new(init, track)),
     }
 }
 

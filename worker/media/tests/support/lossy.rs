@@ -1,0 +1,46 @@
+//! What must hold where a decoder carries more history than a restart gives back.
+
+use std::path::Path;
+
+use scriptorium_media::{ByteSource, InitSection, PassagePlan, plan_chunk, probe};
+
+use super::{SIZES, ffmpeg, in_one_go, load, native, plans, tiled};
+
+/// Root mean square.
+pub fn rms(samples: &[f32]) -> f64 {
+    (samples.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>() / samples.len().max(1) as f64)
+        .sqrt()
+}
+
+/// How loud the difference is, against the first.
+pub fn relative_difference(a: &[f32], b: &[f32]) -> f64 {
+    assert_eq!(a.len(), b.len(), "lengths differ");
+    let difference: Vec<f32> = a.iter().zip(b).map(|(x, y)| x - y).collect();
+    rms(&difference) / rms(a)
+}
+
+/// As `check_recording`, but with bounds on the differences to ffmpeg, in one go and passage by passage.
+pub fn check_lossy(path: &Path, tolerance: f64) -> (InitSection, Vec<PassagePlan>) {
+    let source = load(path);
+    let init = probe(&source).unwrap();
+    let judge = ffmpeg(path);
+    let frames = (judge.len() / init.media.channels as usize) as u64;
+    let all = plan_chunk(&source, &init, 0..source.len()).unwrap();
+    assert_eq!(all.frames, frames, "frames of the whole");
+    assert_eq!(all.damaged, []);
+    let expected = tiled(std::slice::from_ref(&all));
+    assert!(expected.len() as u64 >= frames / u64::from(init.media.sample_rate) / 120, "too few passages");
+    for size in SIZES {
+        assert_eq!(tiled(&plans(&source, &init, size)), expected, "chunks of {size} bytes");
+    }
+    let whole = in_one_go(&source, &init, frames);
+    let by_passages: Vec<f32> = expected.iter().flat_map(|passage| native(&source, &init, passage)).collect();
+    let again: Vec<f32> =
+        expected.iter().rev().map(|passage| native(&source, &init, passage)).rev().flatten().collect();
+    assert!(by_passages == again, "the same passage sounds different");
+    for (name, samples) in [("in one go", &whole), ("by passages", &by_passages)] {
+        let difference = relative_difference(&judge, samples);
+        assert!(difference <= tolerance, "{name}: differs from ffmpeg by {difference}");
+    }
+    (init, expected)
+}
