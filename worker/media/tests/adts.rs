@@ -32,7 +32,7 @@ fn stereo_at_44_khz() {
 fn with_noise_substitution() {
     let studio = Studio::new();
     let args = ["-b:a", "48k", "-ar", "44100"];
-    check_lossy(&studio.convert(&studio.speech(240), &args, "a.aac"), 0.15);
+    check_lossy(&studio.convert(&studio.speech(240), &args, "a.aac"), "aac", (0.15, 0.15));
 }
 
 #[test]

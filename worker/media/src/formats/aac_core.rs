@@ -50,8 +50,8 @@ pub(crate) fn core(object_type: u32, rate: u32, channel_config: u32) -> Result<C
     };
     // 5 bits of object type, 4 of rate index (or 4 + 24), 4 of channels, 3 flags: all zero.
     let config = match RATES.iter().position(|known| *known == rate) {
-        Some(index) => (LC << 11 | u32::try_from(index).unwrap_or(0) << 7 | channel_config << 3).to_be_bytes()
-            [2..]
+        Some(index) => (LC << 11 | u32::try_from(index).unwrap_or(0) << 7 | channel_config << 3)
+            .to_be_bytes()[2..]
             .to_vec(),
         None => {
             let bits = u64::from(LC) << 35

@@ -5,13 +5,13 @@ use std::ops::Range;
 
 use scriptorium_contracts::media::MediaInfo;
 
+use super::aac_core::{Core, FRAMES, core, rate_of};
+use super::mp3_frame::is_tail_tag;
+use super::{Scanner, array};
 use crate::error::MediaError;
 use crate::init::{Codec, InitSection, Layout, Trim};
 use crate::packet::{Packet, content_hash};
 use crate::source::Span;
-use super::aac_core::{Core, FRAMES, core, rate_of};
-use super::mp3_frame::is_tail_tag;
-use super::{Scanner, array};
 
 /// How far after the tags the first frame is looked for.
 const MAX_JUNK: u64 = 64 * 1024;
@@ -263,11 +263,7 @@ impl Scanner for AdtsScanner {
     }
 
     /// The raw data block: the frame without its header.
-    fn payload<'b>(
-        &mut self,
-        bytes: &'b mut Span<'_>,
-        packet: &Packet,
-    ) -> Result<Cow<'b, [u8]>, MediaError> {
+    fn payload<'b>(&mut self, bytes: &'b mut Span<'_>, packet: &Packet) -> Result<Cow<'b, [u8]>, MediaError> {
         let header = self.header_at(bytes, packet.offset)?.map_or(HEADER, |header| header.header);
         let start = (packet.offset + header).min(packet.end());
         Ok(Cow::Borrowed(bytes.slice(start, packet.end())?))

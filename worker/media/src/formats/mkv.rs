@@ -5,10 +5,6 @@ use std::ops::Range;
 
 use scriptorium_contracts::media::MediaInfo;
 
-use crate::error::MediaError;
-use crate::init::{Codec, InitSection, Layout, MatroskaTrack, Trim};
-use crate::packet::Packet;
-use crate::source::Span;
 use super::Scanner;
 use super::ebml::{children, float, text, unsigned};
 use super::mkv_elements::{CLUSTER, INFO, Known, SEGMENT, TRACKS, header_at};
@@ -16,6 +12,10 @@ use super::mkv_frames::Counter;
 use super::mkv_tracks::{Sound, sound};
 use super::mkv_walk::{Stream, Walk};
 use super::mp3_frame;
+use crate::error::MediaError;
+use crate::init::{Codec, InitSection, Layout, MatroskaTrack, Trim};
+use crate::packet::Packet;
+use crate::source::Span;
 
 /// Most elements that are walked over before the first cluster.
 const MAX_ELEMENTS: usize = 10_000;
@@ -253,11 +253,7 @@ impl Scanner for MkvScanner {
     }
 
     /// The packet with what all packets had in common before it.
-    fn payload<'b>(
-        &mut self,
-        bytes: &'b mut Span<'_>,
-        packet: &Packet,
-    ) -> Result<Cow<'b, [u8]>, MediaError> {
+    fn payload<'b>(&mut self, bytes: &'b mut Span<'_>, packet: &Packet) -> Result<Cow<'b, [u8]>, MediaError> {
         let own = bytes.slice(packet.offset, packet.end())?;
         if self.stream.prefix.is_empty() {
             return Ok(Cow::Borrowed(own));

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use crate::error::MediaError;
-use crate::source::Span;
 use super::array;
 use super::ebml::{Header, MAX_HEADER, header, signed, unsigned, vint};
+use crate::error::MediaError;
+use crate::source::Span;
 
 pub(crate) const EBML: u32 = 0x1a45_dfa3;
 pub(crate) const SEGMENT: u32 = 0x1853_8067;

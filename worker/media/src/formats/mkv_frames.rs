@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use crate::init::{Codec, FlacStream, InitSection};
 use super::aac_core;
 use super::flac_frame;
 use super::mp3_frame;
 use super::vorbis_modes::Modes;
+use crate::init::{Codec, FlacStream, InitSection};
 
 /// What a packet's beginning tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,9 +29,13 @@ pub(crate) struct Counter {
 
 #[derive(Clone, Debug)]
 enum Rule {
-    Pcm { frame_bytes: usize },
+    Pcm {
+        frame_bytes: usize,
+    },
     Fixed(u32),
-    Mp3 { rate: u32 },
+    Mp3 {
+        rate: u32,
+    },
     Flac(FlacStream),
     Opus,
     Vorbis(Modes),

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
+use super::mkv_elements::{Element, Known, element_at, may_follow};
 use crate::error::MediaError;
 use crate::source::Span;
-use super::mkv_elements::{Element, Known, element_at, may_follow};
 
 /// Blocks in a row that make a chain. Some 20 bits of each must fit.
 const CHAIN: usize = 4;
@@ -35,16 +35,18 @@ impl<'k> Sync<'k> {
         let mut at = range.start;
         while at < range.end {
             let end = (at + STEP).min(range.end);
-            let candidates: Vec<u64> = bytes
+            let candidates: Vec<(u8, u64)> = bytes
                 .slice(at, end)?
                 .iter()
+                .copied()
                 .zip(at..)
                 // The first bytes of SimpleBlock, BlockGroup and Cluster.
                 .filter(|(byte, _)| matches!(byte, 0xa3 | 0xa0 | 0x1f))
-                .map(|(_, offset)| offset)
                 .collect();
-            for offset in candidates {
-                if self.begins(bytes, offset)? {
+            for (first, offset) in candidates {
+                // Clusters are recognised where they stand, at no cost.
+                let affordable = self.budget > 0 || first == 0x1f;
+                if affordable && self.begins(bytes, offset)? {
                     return Ok(Some(offset));
                 }
             }
@@ -56,15 +58,14 @@ impl<'k> Sync<'k> {
     fn begins(&mut self, bytes: &mut Span<'_>, at: u64) -> Result<bool, MediaError> {
         match element_at(bytes, at, self.known)? {
             Some(Element::Cluster { body, .. }) => may_follow(bytes, body, self.known.end),
-            Some(Element::Block(_)) if self.budget > 0 => {
+            Some(Element::Block(_)) => {
                 let found = self.chain_begins(bytes, at)?;
-                self.budget -= u32::from(!found);
+                self.budget = self.budget.saturating_sub(u32::from(!found));
                 Ok(found)
             }
-            Some(
-                Element::Block(_) | Element::Enter { .. } | Element::Timestamp { .. } | Element::Skip { .. },
-            )
-            | None => Ok(false),
+            Some(Element::Enter { .. } | Element::Timestamp { .. } | Element::Skip { .. }) | None => {
+                Ok(false)
+            }
         }
     }
 

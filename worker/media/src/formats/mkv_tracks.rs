@@ -1,12 +1,12 @@
 //! Matroska and WebM: the description of the tracks (RFC 9559, section 5.1.4), and which one is heard.
 
-use crate::error::MediaError;
-use crate::init::{Codec, MAX_CHANNELS, MAX_RATE, MIN_RATE, PcmFormat};
 use super::aac_core;
 use super::array;
 use super::ebml::{children, float, text, unsigned};
 use super::flac_frame::parse_stream;
 use super::vorbis_modes::Modes;
+use crate::error::MediaError;
+use crate::init::{Codec, MAX_CHANNELS, MAX_RATE, MIN_RATE, PcmFormat};
 
 /// Most tracks; more are as good as damage.
 const MAX_TRACKS: usize = 128;
@@ -61,8 +61,11 @@ enum Encoding {
 
 /// Chooses the sound out of the body of a Tracks element.
 pub(crate) fn sound(body: &[u8]) -> Result<Sound, MediaError> {
-    let tracks: Vec<Track<'_>> =
-        children(body).filter(|(id, _)| *id == 0xae).take(MAX_TRACKS).map(|(_, entry)| track(entry)).collect();
+    let tracks: Vec<Track<'_>> = children(body)
+        .filter(|(id, _)| *id == 0xae)
+        .take(MAX_TRACKS)
+        .map(|(_, entry)| track(entry))
+        .collect();
     let heard = |track: &&Track<'_>| track.kind == 2;
     let default = tracks.iter().filter(heard).find(|track| track.default && track.enabled);
     let Some(chosen) = default.or_else(|| tracks.iter().find(heard)) else {
@@ -305,7 +308,8 @@ mod tests {
     }
 
     fn entry(number: u8, kind: u8, codec: &str, more: &[u8]) -> Vec<u8> {
-        let fields = [element(&[0xd7], &[number]), element(&[0x83], &[kind]), element(&[0x86], codec.as_bytes())];
+        let fields =
+            [element(&[0xd7], &[number]), element(&[0x83], &[kind]), element(&[0x86], codec.as_bytes())];
         element(&[0xae], &[&fields.concat(), more].concat())
     }
 

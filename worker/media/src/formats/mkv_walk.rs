@@ -5,12 +5,12 @@
 
 use std::ops::Range;
 
-use crate::error::MediaError;
-use crate::packet::{Packet, content_hash};
-use crate::source::Span;
 use super::mkv_elements::{Block, Element, Known, element_at, laced, may_follow};
 use super::mkv_frames::Counter;
 use super::mkv_sync::Sync;
+use crate::error::MediaError;
+use crate::packet::{Packet, content_hash};
+use crate::source::Span;
 
 /// Holes up to this long are the jitter of recorders: 1/10 s.
 const JITTER_PER_SECOND: u64 = 10;
@@ -65,6 +65,8 @@ pub(crate) struct Walk<'s> {
     /// Time of the cluster, and where it ends.
     cluster: Stamp,
     cluster_end: Option<u64>,
+    /// Whether blocks after damage may be those of another cluster.
+    doubted: bool,
     last: Option<Last>,
     /// A damaged stretch whose length in time is not known yet.
     hole: Option<Range<u64>>,
@@ -87,6 +89,7 @@ impl<'s> Walk<'s> {
             at,
             cluster: Stamp { era: at.max(1), ticks: 0 },
             cluster_end: None,
+            doubted: false,
             last: None,
             hole: None,
             blocks: 0,
@@ -130,6 +133,7 @@ impl<'s> Walk<'s> {
             Some(Element::Cluster { body, end }) => {
                 self.cluster = Stamp { era: self.at.max(1), ticks: 0 };
                 self.cluster_end = end;
+                self.doubted = false;
                 body
             }
             Some(Element::Enter { next }) => next,
@@ -167,9 +171,13 @@ impl<'s> Walk<'s> {
             return Ok(false);
         };
         self.hole = Some(self.hole.take().map_or(self.at, |hole| hole.start)..next);
-        if self.cluster_end.is_none_or(|end| next >= end) {
-            self.cluster = Stamp { era: next, ticks: 0 };
-            self.cluster_end = None;
+        match self.cluster_end {
+            Some(end) if next < end => {}
+            Some(_) => {
+                self.cluster = Stamp { era: next, ticks: 0 };
+                self.cluster_end = None;
+            }
+            None => self.doubted = true,
         }
         self.at = next;
         Ok(true)
@@ -177,8 +185,11 @@ impl<'s> Walk<'s> {
 
     /// A block of the track.
     fn sound(&mut self, bytes: &mut Span<'_>, block: &Block) -> Result<(), MediaError> {
-        let ticks = self.cluster.ticks.saturating_add(i64::from(block.ticks));
-        let stamp = Stamp { ticks, ..self.cluster };
+        let mut stamp = self.stamp(block);
+        if std::mem::take(&mut self.doubted) && !self.goes_on(stamp) {
+            self.cluster = Stamp { era: block.range.start, ticks: 0 };
+            stamp = self.stamp(block);
+        }
         self.missing(block.range.start, stamp);
         let data = bytes.slice(block.data.start, block.data.end)?;
         let ranges = laced(data, block.lacing).unwrap_or_else(|| vec![0..data.len()]);
@@ -198,6 +209,18 @@ impl<'s> Walk<'s> {
         packets.retain(|packet| self.wanted.contains(&packet.offset));
         self.packets.append(&mut packets);
         Ok(())
+    }
+
+    fn stamp(&self, block: &Block) -> Stamp {
+        Stamp { ticks: self.cluster.ticks.saturating_add(i64::from(block.ticks)), ..self.cluster }
+    }
+
+    /// Whether the time of the first block after damage goes on from the blocks before as its bytes make expect: in
+    /// another cluster it would begin anew.
+    fn goes_on(&self, stamp: Stamp) -> bool {
+        let expected = self.hole.as_ref().map_or(0, |hole| self.by_bytes(hole.end - hole.start));
+        let slack = expected / 2 + u64::from(self.stream.rate);
+        self.jump(stamp).is_some_and(|frames| frames.abs_diff(expected) <= slack)
     }
 
     /// One packet; without its frames it is a damaged one, as long as the one before it.
