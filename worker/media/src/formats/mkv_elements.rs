@@ -194,10 +194,15 @@ fn block_group(
     Ok(found.map(|block| Block { discard, ..block }))
 }
 
+/// One packet that fills the block.
+pub(crate) fn whole(data: &[u8]) -> Vec<Range<usize>> {
+    std::iter::once(0..data.len()).collect()
+}
+
 /// The packets of a block, as ranges of its data; `None` where the sizes contradict the data (section 10.3).
 pub(crate) fn laced(data: &[u8], lacing: Lacing) -> Option<Vec<Range<usize>>> {
     if lacing == Lacing::None {
-        return Some(vec![0..data.len()]);
+        return Some(whole(data));
     }
     let count = usize::from(*data.first()?) + 1;
     let mut at = 1;

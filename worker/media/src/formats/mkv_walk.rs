@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::mkv_elements::{Block, Element, Known, element_at, laced, may_follow};
+use super::mkv_elements::{Block, Element, Known, element_at, laced, may_follow, whole};
 use super::mkv_frames::Counter;
 use super::mkv_sync::Sync;
 use crate::error::MediaError;
@@ -192,7 +192,7 @@ impl<'s> Walk<'s> {
         }
         self.missing(block.range.start, stamp);
         let data = bytes.slice(block.data.start, block.data.end)?;
-        let ranges = laced(data, block.lacing).unwrap_or_else(|| vec![0..data.len()]);
+        let ranges = laced(data, block.lacing).unwrap_or_else(|| whole(data));
         let mut packets: Vec<Packet> = ranges
             .into_iter()
             .filter(|range| !range.is_empty())
