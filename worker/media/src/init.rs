@@ -111,6 +111,13 @@ pub enum Layout {
         /// The first link of the chain; later ones are found where they lie.
         link: OggLink,
     },
+    /// Blocks of Matroska or WebM, found by chains.
+    Matroska(MatroskaTrack),
+    /// AAC frames in ADTS, found by chains of headers.
+    Adts {
+        /// The bits of the header that never change within a stream, in their places.
+        fixed_header_bits: u32,
+    },
 }
 
 /// The packet table of a CAF file, left where it is: workers read the part they need from the file.
@@ -194,6 +201,21 @@ pub struct FlacStream {
     pub variable: bool,
     /// Frames of the whole stream, where known.
     pub total: Option<u64>,
+}
+
+/// The facts of a Matroska or WebM file by which the blocks of one track are found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MatroskaTrack {
+    /// Where the first cluster begins.
+    pub first_cluster: u64,
+    /// Number of the track that is decoded.
+    pub number: u64,
+    /// Numbers of all tracks.
+    pub all_numbers: Vec<u64>,
+    /// Nanoseconds of a tick of the timestamps.
+    pub tick: u64,
+    /// What was taken off the beginning of each packet.
+    pub prefix: Vec<u8>,
 }
 
 /// How packets are decoded.

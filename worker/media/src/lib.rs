@@ -33,7 +33,8 @@ pub use cut::CUT_SECONDS;
 pub use error::{MediaError, ReadError};
 pub use formats::mp4_layout::{FragmentTrack, SampleTable, TrackDefaults};
 pub use init::{
-    Codec, FlacStream, InitSection, Layout, OggLink, PacketTable, PacketTiming, PcmFormat, Trim,
+    Codec, FlacStream, InitSection, Layout, MatroskaTrack, OggLink, PacketTable, PacketTiming, PcmFormat,
+    Trim,
 };
 pub use native::NativeReader;
 pub use passage::{PassageReader, decode_passage, engine_samples, native_passage};

@@ -17,7 +17,6 @@ const MARKERS: &[Marker] = &[
     (4, b"moov", "a QuickTime container", true),
     (4, b"mdat", "a QuickTime container", true),
     (4, b"wide", "a QuickTime container", true),
-    (0, b"\x1a\x45\xdf\xa3", "a Matroska or WebM container", true),
     (8, b"AIFF", "an AIFF file", true),
     (8, b"AIFC", "an AIFF-C file", true),
     (0, b"caff", "a Core Audio Format file", true),
@@ -85,9 +84,6 @@ fn mpeg_relative(head: &[u8]) -> Option<&'static str> {
     if first != 0xff || second & 0xe0 != 0xe0 || utf16_text {
         return None;
     }
-    if second & 0xf6 == 0xf0 {
-        return adts_follows(head).then_some("an AAC stream (ADTS)");
-    }
     let third = *head.get(2)?;
     let sound = third >> 4 != 15 && third >> 2 & 3 != 3 && second >> 3 & 3 != 1;
     match second >> 1 & 3 {
@@ -96,15 +92,6 @@ fn mpeg_relative(head: &[u8]) -> Option<&'static str> {
         1 if sound && third >> 4 == 0 => Some("an MP3 file in free format"),
         _ => None,
     }
-}
-
-/// Whether a second ADTS frame stands where the first one ends.
-fn adts_follows(head: &[u8]) -> bool {
-    let length = |at: usize| {
-        let bytes = head.get(at + 3..at + 6)?;
-        Some(usize::from(bytes[0] & 3) << 11 | usize::from(bytes[1]) << 3 | usize::from(bytes[2]) >> 5)
-    };
-    length(0).is_some_and(|next| next > 7 && head.get(next).is_none_or(|byte| *byte == 0xff))
 }
 
 /// What unknown bytes look like.
@@ -147,10 +134,6 @@ mod tests {
         assert_eq!(named(b"\0\0\0\x20ftypM4A "), Some(Known::Audio("an MP4 container (M4A, MP4 or MOV)")));
         assert_eq!(named(b"FORM\0\0\0\0AIFFCOMM"), Some(Known::Audio("an AIFF file")));
         assert_eq!(named(b"%PDF-1.7"), Some(Known::Other("a PDF document")));
-        assert_eq!(
-            named(&[0xff, 0xf1, 0x50, 0x80, 0x02, 0x1f, 0xfc]),
-            Some(Known::Audio("an AAC stream (ADTS)"))
-        );
         assert_eq!(named(&[0xff, 0xfd, 0x84, 0x04]), Some(Known::Audio("MPEG audio layer II")));
         assert_eq!(named(b"hello"), None);
     }

@@ -47,6 +47,16 @@ impl Packet {
         }
     }
 
+    /// A pause of the recorder before the byte at `offset`: silence, but nothing was lost.
+    pub(crate) fn pause(offset: u64, frames: u64) -> Self {
+        Self::gap(offset, 0, frames)
+    }
+
+    /// Whether bytes that held sound are damaged; a pause is none of those.
+    pub(crate) fn lost(&self) -> bool {
+        self.damaged && self.len > 0 && self.frames > 0
+    }
+
     /// The order in which packets compete for being an anchor: the content first; where contents are equal
     /// (silence, a steady tone), a scrambled position decides, so that anchors keep their density there too.
     pub(crate) fn rank(&self) -> (u64, u64) {

@@ -106,7 +106,7 @@ impl<'a> Planner<'a> {
         let own = self.owns(&placed.packet);
         if own {
             self.plan.frames += placed.packet.duration();
-            if placed.packet.damaged {
+            if placed.packet.lost() {
                 note(&mut self.plan.damaged, placed.start, placed.end());
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::decode::Decoder;
 use crate::error::MediaError;
-use crate::formats::{aiff, au, caf, flac, id3, mp3, mp4, ogg, w64, wav};
+use crate::formats::{adts, aiff, au, caf, flac, id3, mkv, mp3, mp4, ogg, w64, wav};
 use crate::init::InitSection;
 use crate::magic::{Known, describe, recognise};
 use crate::source::{ByteSource, Span};
@@ -39,6 +39,9 @@ fn recognised(source: &dyn ByteSource) -> Result<InitSection, MediaError> {
         init.media.title = init.media.title.or(title);
         return Ok(init);
     }
+    if head.starts_with(b"\x1a\x45\xdf\xa3") {
+        return mkv::probe(&mut bytes, base, title);
+    }
     if is_wave(&head) && base == 0 {
         return wav::probe(&mut bytes);
     }
@@ -51,7 +54,7 @@ fn recognised(source: &dyn ByteSource) -> Result<InitSection, MediaError> {
         Some(Known::Audio(found)) => return Err(MediaError::unsupported(found)),
         None => {}
     }
-    if let Some(init) = mp3::probe(&mut bytes, base, title)? {
+    if let Some(init) = mpeg_stream(&mut bytes, base, title)? {
         return Ok(init);
     }
     if base > 0 {
@@ -72,6 +75,21 @@ fn untagged(head: &[u8]) -> Option<Probe> {
         _ if w64::is_wave64(head) => Some(w64::probe),
         _ if mp4::begins(head) => Some(mp4::probe),
         _ => None,
+    }
+}
+
+/// MP3 and AAC in ADTS share a sync word, and both may follow junk: the chain that begins first is the stream.
+fn mpeg_stream(
+    bytes: &mut Span<'_>,
+    base: u64,
+    title: Option<String>,
+) -> Result<Option<InitSection>, MediaError> {
+    let mp3 = mp3::probe(bytes, base, title.clone())?;
+    let adts = adts::probe(bytes, base, title);
+    match (mp3, adts) {
+        (Some(mp3), Ok(Some(adts))) if adts.data_start < mp3.data_start => Ok(Some(adts)),
+        (Some(mp3), _) => Ok(Some(mp3)),
+        (None, adts) => adts,
     }
 }
 

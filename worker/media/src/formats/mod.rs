@@ -10,9 +10,18 @@ pub(crate) mod caf;
 mod caf_codec;
 pub(crate) mod caf_table;
 pub(crate) mod aac_config;
+pub(crate) mod aac_core;
+pub(crate) mod adts;
+pub(crate) mod ebml;
 pub(crate) mod flac;
 pub(crate) mod flac_frame;
 pub(crate) mod id3;
+pub(crate) mod mkv;
+pub(crate) mod mkv_elements;
+pub(crate) mod mkv_frames;
+pub(crate) mod mkv_sync;
+pub(crate) mod mkv_tracks;
+pub(crate) mod mkv_walk;
 pub(crate) mod mp3;
 pub(crate) mod mp3_frame;
 pub(crate) mod pcm;
@@ -36,6 +45,7 @@ pub(crate) mod ogg_link;
 pub(crate) mod ogg_page;
 pub(crate) mod ogg_timing;
 pub(crate) mod ogg_walk;
+pub(crate) mod vorbis_modes;
 pub(crate) mod wav;
 
 use std::borrow::Cow;
@@ -89,6 +99,10 @@ pub(crate) fn scanner(init: &InitSection) -> Box<dyn Scanner> {
         }
         Layout::Mp4Table(table) => Box::new(mp4_scan::Mp4Scanner::new(init, table, None)),
         Layout::Mp4Fragments { head, track } => Box::new(mp4_scan::Mp4Scanner::new(init, head, Some(track))),
+        Layout::Adts { fixed_header_bits } => {
+            Box::new(adts::AdtsScanner::new(init.data(), *fixed_header_bits))
+        }
+        Layout::Matroska(track) => Box::new(mkv::MkvScanner::new(init, track)),
     }
 }
 

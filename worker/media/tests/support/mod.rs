@@ -1,6 +1,9 @@
 //! Recordings made at test time, ffmpeg as the judge, and the whole decoded chunk by chunk.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod lossy;
+pub mod muxer;
+
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
