@@ -3,6 +3,7 @@
 // Helpers of tests may take the tests' shortcuts.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
+mod batches;
 mod words;
 
 use std::path::PathBuf;
