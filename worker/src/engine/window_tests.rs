@@ -261,7 +261,7 @@ fn no_times_of_words_are_made_up() {
 fn words_keep_to_where_somebody_speaks() {
     let window = Prepared { words: true, ..window(&[(2, 5), (8, 10)]) };
     // The first word is stretched over the silence before it, the second over the one after it.
-    let text = run(&window, vec![aligned(0, &[T, 0, 1, T + 500], &[0, 150, 390])]);
-    assert_eq!(words(&text.segments[0]), [(2000, 3000, "one"), (3000, 5000, " two")]);
+    let text = run(&window, vec![aligned(0, &[T, 0, 1, T + 500], &[0, 130, 390])]);
+    assert_eq!(words(&text.segments[0]), [(2000, 2600, "one"), (2600, 5000, " two")]);
     assert_eq!(segments(&text), [(2000, 5000, "one two")]);
 }

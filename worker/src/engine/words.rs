@@ -222,14 +222,19 @@ pub struct Place {
     pub usual_ms: u32,
 }
 
-/// Shortens what is too long at a segment's borders, keeps to what is `heard` (which tells of a stretch where in it
-/// somebody speaks, if anybody does), and puts the words in order. Gives the segment's times: from its first word to its
+/// Keeps the words to what is `heard` (which tells of a stretch where in it somebody speaks, if anybody does), shortens what
+/// then is too long at the segment's borders, and puts all in order. Gives the segment's times: from its first word to its
 /// last. If no word has any length, the segment keeps its own times and the words lie in them.
 pub fn place(
     words: &mut [WindowWord],
     place: Place,
     heard: impl Fn(u32, u32) -> Option<(u32, u32)>,
 ) -> (u32, u32) {
+    for word in words.iter_mut() {
+        if let Some((start_ms, end_ms)) = heard(word.start_ms, word.end_ms) {
+            (word.start_ms, word.end_ms) = (start_ms, end_ms);
+        }
+    }
     shorten_after_pause(words, place);
     if let Some(first) = words.first_mut()
         && place.start_ms < first.end_ms
@@ -242,11 +247,6 @@ pub fn place(
         && place.end_ms.saturating_add(MAX_OVERHANG_MS) < last.end_ms
     {
         last.end_ms = (last.start_ms + place.usual_ms).max(place.end_ms);
-    }
-    for word in words.iter_mut() {
-        if let Some((start_ms, end_ms)) = heard(word.start_ms, word.end_ms) {
-            (word.start_ms, word.end_ms) = (start_ms, end_ms);
-        }
     }
     in_order(words, place.before_ms.min(place.window_ms), place.window_ms);
     match (words.first(), words.last()) {

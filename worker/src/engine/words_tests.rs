@@ -44,10 +44,22 @@ fn tokens_become_words_with_their_punctuation() {
     let times: Vec<i64> = (0..=13).map(|token| 10 * token).collect();
     let words = of_pass(&vocab, "en", &segments, &alignment(&times)).unwrap();
     // Punctuation takes no time: the comma's is a gap.
-    assert_eq!(told(&words.segments[0]), [(0, 200, "Hello,"), (600, 800, " \"Yes.\"")]);
+    assert_eq!(told(&words.segments[0]), [(0, 200, "Hello,"), (400, 800, " \"Yes.\"")]);
     let second = [(1200, 1400, "non"), (1400, 1800, "-stop"), (1800, 2200, " café"), (2200, 2600, " lostop")];
     assert_eq!(told(&words.segments[1]), second);
     assert_eq!(words.usual_ms, 200);
+}
+
+#[test]
+fn a_row_of_opening_marks_joins_the_word_after_it() {
+    let words = vec![
+        word(0, 10, " ("),
+        word(10, 20, " ¿"),
+        word(20, 30, " Qué"),
+        word(30, 40, "?"),
+        word(40, 50, ")"),
+    ];
+    assert_eq!(told(&join_punctuation(words)), [(20, 30, " ( ¿ Qué?)")]);
 }
 
 #[test]

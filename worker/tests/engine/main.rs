@@ -3,6 +3,9 @@
 // Helpers of tests may take the tests' shortcuts.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
+mod batches;
+mod words;
+
 use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -12,9 +15,12 @@ use scriptorium_media::{ByteSource, FileSource, decode_passage, plan_chunk, prob
 use scriptorium_worker::engine::{Engine, EngineConfig, EngineError, MAX_WINDOW, Window, WindowText, vad};
 
 /// The sample recording (LJ Speech 1 to 32), 16 kHz.
-static RECORDING: LazyLock<Vec<f32>> = LazyLock::new(|| {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/sample.flac");
-    let source = FileSource::open(path.as_ref()).unwrap();
+static RECORDING: LazyLock<Vec<f32>> = LazyLock::new(|| recording("sample.flac"));
+
+/// The sound of a recording among the fixtures, 16 kHz mono.
+fn recording(name: &str) -> Vec<f32> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(name);
+    let source = FileSource::open(&path).unwrap();
     let init = probe(&source).unwrap();
     let plan = plan_chunk(&source, &init, 0..source.len()).unwrap();
     let mut samples = Vec::new();
@@ -25,7 +31,7 @@ static RECORDING: LazyLock<Vec<f32>> = LazyLock::new(|| {
         }
     }
     samples
-});
+}
 
 fn model() -> PathBuf {
     if let Some(model) = std::env::var_os("SCRIPTORIUM_MODEL") {
@@ -139,6 +145,10 @@ async fn a_batch_changes_nothing() {
         ..windows[1].clone()
     });
     windows.push(Window { language: Some("en".to_owned()), ..windows[1].clone() });
+    // Words are aligned one window at a time, between batches of others.
+    let words: Vec<_> =
+        [0, 3, 9, 11].map(|at| Window { word_timestamps: true, ..windows[at].clone() }).into();
+    windows.extend(words);
 
     let single = engine(1, 1);
     let mut expected = Vec::new();
