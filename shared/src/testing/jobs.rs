@@ -57,6 +57,7 @@ pub fn result_of(chunk: u32) -> ChunkResult {
         language: Some("en".to_owned()),
         language_probability: None,
         segments: vec![segment],
+        failed: false,
     };
     ChunkResult {
         frames: 16_000,

@@ -18,7 +18,7 @@ pub(crate) fn parameters(init: &InitSection) -> Option<AudioCodecParameters> {
         Codec::Aac { config } => (CODEC_ID_AAC, config.as_slice()),
         Codec::Alac { cookie } => (CODEC_ID_ALAC, cookie.as_slice()),
         Codec::Vorbis { headers } => (CODEC_ID_VORBIS, headers.as_slice()),
-        Codec::Opus | Codec::OpusGain { .. } => (CODEC_ID_OPUS, [].as_slice()),
+        Codec::Opus { .. } => (CODEC_ID_OPUS, [].as_slice()),
     };
     let mut params = AudioCodecParameters::new();
     params.for_codec(id);
@@ -44,7 +44,7 @@ pub(crate) fn preroll(codec: &Codec, packets: &[Packet]) -> usize {
         Codec::Mp3 { mpeg1: false } => mp3_preroll(255, packets),
         // The overlap of the transform.
         Codec::Aac { .. } | Codec::Vorbis { .. } => undamaged(packets).take(1).count(),
-        Codec::Opus | Codec::OpusGain { .. } => opus_preroll(packets),
+        Codec::Opus { .. } => opus_preroll(packets),
     }
 }
 

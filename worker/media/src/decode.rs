@@ -39,14 +39,14 @@ impl Decoder {
             (_, None) => return Err(MediaError::unsupported("a codec without a decoder")),
         };
         let gain = match init.codec {
-            Codec::OpusGain { gain } => Some(10f32.powf(f32::from(gain) / (20.0 * 256.0))),
+            Codec::Opus { gain } if gain != 0 => Some(10f32.powf(f32::from(gain) / (20.0 * 256.0))),
             Codec::Pcm(_)
             | Codec::Flac { .. }
             | Codec::Mp3 { .. }
             | Codec::Aac { .. }
             | Codec::Alac { .. }
             | Codec::Vorbis { .. }
-            | Codec::Opus => None,
+            | Codec::Opus { .. } => None,
         };
         Ok(Self { channels: init.channels(), gain, fresh: true, inner, scratch: Vec::new() })
     }

@@ -249,10 +249,8 @@ pub enum Codec {
         headers: Vec<u8>,
     },
     /// Opus of one or two channels, at 48 kHz.
-    Opus,
-    /// As [`Codec::Opus`], but its header asks for another loudness (RFC 7845, section 5.1).
-    OpusGain {
-        /// Output gain in 1/256 dB.
+    Opus {
+        /// Output gain in 1/256 dB (RFC 7845, section 5.1).
         gain: i16,
     },
 }

@@ -198,7 +198,8 @@ fn recordings() -> Vec<Vec<u8>> {
     let other = ["-c:a", "libvorbis", "-q:a", "2", "-ar", "16000", "-serial_offset", "9"];
     let other = studio.convert(&clip(), &other, "b.ogg");
     let chain = studio.path("chain.ogg");
-    std::fs::write(&chain, [std::fs::read(&vorbis).unwrap(), std::fs::read(&other).unwrap()].concat()).unwrap();
+    std::fs::write(&chain, [std::fs::read(&vorbis).unwrap(), std::fs::read(&other).unwrap()].concat())
+        .unwrap();
     [
         chain,
         studio.convert(&speech, &["-c:a", "libopus", "-b:a", "12k"], "a.opus"),

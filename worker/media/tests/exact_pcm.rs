@@ -457,11 +457,12 @@ fn mp3_that_changes_from_mono_to_stereo_and_back() {
         let mut start = 0;
         for part in parts {
             let own = ffmpeg(&write(&studio, "part.mp3", part.clone()));
-            let own: Vec<f32> = match (channels, probe(&MemorySource::new(part.clone())).unwrap().media.channels) {
-                (1, 2) => own.chunks_exact(2).map(|pair| (pair[0] + pair[1]) / 2.0).collect(),
-                (2, 1) => own.iter().flat_map(|sample| [*sample; 2]).collect(),
-                _ => own,
-            };
+            let own: Vec<f32> =
+                match (channels, probe(&MemorySource::new(part.clone())).unwrap().media.channels) {
+                    (1, 2) => own.chunks_exact(2).map(|pair| (pair[0] + pair[1]) / 2.0).collect(),
+                    (2, 1) => own.iter().flat_map(|sample| [*sample; 2]).collect(),
+                    _ => own,
+                };
             // Away from the switches, where a decoder starts afresh.
             let inner = 20_000..own.len() - 20_000;
             let ours = &ours[start + inner.start..start + inner.end];

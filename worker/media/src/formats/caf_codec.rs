@@ -16,7 +16,7 @@ pub(crate) struct Sound {
 
 /// Opus has no cookie: it always decodes to one rate.
 pub(crate) fn opus(channels: u32) -> Sound {
-    Sound { codec: Codec::Opus, name: "opus", rate: 48_000, channels }
+    Sound { codec: Codec::Opus { gain: 0 }, name: "opus", rate: 48_000, channels }
 }
 
 /// AAC: the cookie is an ES_Descriptor (ISO/IEC 14496-1, 7.2.6.5).

@@ -49,7 +49,7 @@ impl Counter {
             Codec::Pcm(format) => Rule::Pcm { frame_bytes: format.bytes() * init.channels() },
             Codec::Aac { .. } => Rule::Fixed(aac_core::FRAMES),
             Codec::Mp3 { .. } => Rule::Mp3 { rate: init.rate() },
-            Codec::Opus => Rule::Opus,
+            Codec::Opus { .. } => Rule::Opus,
             Codec::Flac { stream_info } => {
                 flac_frame::parse_stream(stream_info).map_or(Rule::Nothing, Rule::Flac)
             }

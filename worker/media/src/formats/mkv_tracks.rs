@@ -169,7 +169,7 @@ fn decoding(track: &Track<'_>) -> Result<Sound, MediaError> {
     };
     let id = track.codec.as_str();
     match id {
-        "A_OPUS" => opus(track, plain(Codec::Opus, "opus")),
+        "A_OPUS" => opus(track, plain(Codec::Opus { gain: 0 }, "opus")),
         "A_VORBIS" => vorbis(track.setup, plain),
         "A_FLAC" => flac(track.setup, plain),
         "A_MPEG/L3" => Ok(plain(Codec::Mp3 { mpeg1: rate >= 32_000 }, "mp3")),

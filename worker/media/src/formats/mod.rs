@@ -4,14 +4,14 @@
 //! the list of a cell depends on the bytes alone, never on where a worker began to read: so all workers agree on
 //! every packet, whatever the chunk size, even where the bytes are damaged.
 
+pub(crate) mod aac_config;
+pub(crate) mod aac_core;
+pub(crate) mod adts;
 pub(crate) mod aiff;
 pub(crate) mod au;
 pub(crate) mod caf;
 mod caf_codec;
 pub(crate) mod caf_table;
-pub(crate) mod aac_config;
-pub(crate) mod aac_core;
-pub(crate) mod adts;
 pub(crate) mod ebml;
 pub(crate) mod flac;
 pub(crate) mod flac_frame;
@@ -24,8 +24,6 @@ pub(crate) mod mkv_tracks;
 pub(crate) mod mkv_walk;
 pub(crate) mod mp3;
 pub(crate) mod mp3_frame;
-pub(crate) mod pcm;
-pub(crate) mod w64;
 pub(crate) mod mp4;
 pub(crate) mod mp4_boxes;
 pub(crate) mod mp4_codec;
@@ -45,7 +43,9 @@ pub(crate) mod ogg_link;
 pub(crate) mod ogg_page;
 pub(crate) mod ogg_timing;
 pub(crate) mod ogg_walk;
+pub(crate) mod pcm;
 pub(crate) mod vorbis_modes;
+pub(crate) mod w64;
 pub(crate) mod wav;
 
 use std::borrow::Cow;

@@ -31,7 +31,7 @@ impl Framing {
             Codec::Aac { .. } => Some(Self::Aac),
             Codec::Alac { cookie } => array(cookie, 0).map(u32::from_be_bytes).map(Self::Alac),
             Codec::Mp3 { mpeg1 } => Some(Self::Mp3(if *mpeg1 { 1152 } else { 576 })),
-            Codec::Opus => Some(Self::Opus),
+            Codec::Opus { .. } => Some(Self::Opus),
             Codec::Flac { stream_info } => flac_frame::parse_stream(stream_info).map(Self::Flac),
             Codec::Vorbis { .. } => None,
         }

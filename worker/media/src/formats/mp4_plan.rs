@@ -107,7 +107,7 @@ fn wanted(
         | Codec::Alac { .. }
         | Codec::Flac { .. }
         | Codec::Mp3 { .. }
-        | Codec::Opus
+        | Codec::Opus { .. }
         | Codec::Vorbis { .. } => None,
     };
     let pcm = frame_bytes.is_some();

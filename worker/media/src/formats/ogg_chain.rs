@@ -156,7 +156,7 @@ impl Chain {
 
     /// Decides whether a link can follow on the first one. The number of channels may change: it is mapped.
     fn joined(&self, link: Link) -> Link {
-        let opus = |codec: &Codec| matches!(codec, Codec::Opus | Codec::OpusGain { .. });
+        let opus = |codec: &Codec| matches!(codec, Codec::Opus { .. });
         let own = &self.init.codec;
         let alike = discriminant(own) == discriminant(&link.codec) || opus(own) && opus(&link.codec);
         let joins = alike && link.rate == self.init.rate() && {

@@ -92,7 +92,7 @@ fn opus(packet: &[u8]) -> Result<Ident, MediaError> {
         )));
     }
     Ok(Ident {
-        codec: if gain == 0 { Codec::Opus } else { Codec::OpusGain { gain } },
+        codec: Codec::Opus { gain },
         timing: PacketTiming::Opus { pre_skip },
         rate: 48_000,
         channels: u32::from(channels),
@@ -174,6 +174,6 @@ mod tests {
         assert!(error(&opus_head(2, 0, &[255, 2, 0, 0, 1])).contains("family 255"));
         assert!(error(b"OpusHead\x01").contains("too short"));
         let ident = identify(&opus_head(1, -512, &[0])).unwrap().unwrap();
-        assert_eq!(ident.codec, Codec::OpusGain { gain: -512 });
+        assert_eq!(ident.codec, Codec::Opus { gain: -512 });
     }
 }
