@@ -28,6 +28,7 @@ fn passage(start: i64, end: i64, language: &str, text: &str) -> PassageResult {
         language: Some(language.to_owned()),
         language_probability: None,
         segments: vec![segment],
+        failed: false,
     }
 }
 

@@ -6,7 +6,7 @@ mod support;
 use std::path::PathBuf;
 
 use proptest::prelude::*;
-use scriptorium_media::{ByteSource, MemorySource, decode_passage, plan_chunk, probe};
+use scriptorium_media::{ByteSource, MemorySource, decode_passage, engine_samples, plan_chunk, probe};
 use support::{Noise, SIZES, Studio, chunks, clip, in_one_go, load, native, plans, tiled};
 
 /// Recordings of no content: all packets equal, or in a short cycle.

@@ -30,8 +30,11 @@ const CLIP: [(&str, f64, f64); 17] = [
     ("exhibition.", 9.06, 9.4),
 ];
 
+/// A word, its first and its last second.
+type Heard = (&'static str, f64, f64);
+
 /// The same of sample.flac: words that are said once in their window, and times in the recording.
-const RECORDED: [(f64, f64, &[(&str, f64, f64)]); 3] = [
+const RECORDED: [(f64, f64, &[Heard]); 3] = [
     (
         12.0,
         29.0,

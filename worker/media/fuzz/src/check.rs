@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use scriptorium_media::{
-    ByteSource, ChunkPlan, InitSection, MediaError, MemorySource, ReadError, decode_passage, plan_chunk,
-    probe,
+    ByteSource, ChunkPlan, InitSection, MediaError, MemorySource, ReadError, decode_passage, engine_samples,
+    plan_chunk, probe,
 };
 
 /// Samples of a passage that are decoded at most: 5 seconds.
@@ -74,7 +74,7 @@ pub fn check(bytes: &[u8]) -> bool {
             assert!(block.iter().all(|sample| sample.is_finite()));
             samples += block.len() as u64;
         }
-        let all = passage.engine_samples(init.media.sample_rate);
+        let all = engine_samples(passage, init.media.sample_rate);
         assert!(samples <= all && (!ended || samples == all), "{samples} samples of {all}");
     }
     true
