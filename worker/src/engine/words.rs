@@ -139,7 +139,7 @@ fn usual(words: &[WindowWord]) -> u32 {
     lengths.sort_unstable();
     let middle = lengths.len() / 2;
     let median = match (lengths.get(middle), middle.checked_sub(1).and_then(|below| lengths.get(below))) {
-        (Some(above), Some(below)) if lengths.len() % 2 == 0 => (above + below) / 2,
+        (Some(above), Some(below)) if lengths.len().is_multiple_of(2) => (above + below) / 2,
         (Some(median), _) => *median,
         (None, _) => 0,
     };
