@@ -31,7 +31,7 @@ pub struct EngineConfig {
 impl EngineConfig {
     /// One slot and the defaults, with the model in `model_dir`.
     pub fn new(model_dir: impl Into<PathBuf>) -> Self {
-        Self { model_dir: model_dir.into(), slots: 1, max_batch: 4, beam_size: 5 }
+        Self { model_dir: model_dir.into(), slots: 1, max_batch: 2, beam_size: 5 }
     }
 }
 

@@ -7,10 +7,13 @@ use super::*;
 /// The largest difference to the judge that is no error, in seconds: some words begin softly.
 const TOLERANCE: f64 = 0.3;
 
+/// A word, its start and its end in seconds.
+type Judged = (&'static str, f64, f64);
+
 /// Words of LJ001-0001.wav with their times in seconds as faster-whisper 1.2.1 gives them (tiny.en, int8, beam 5,
 /// word_timestamps, one thread). "differs", to which it gives no length, is left out, and so are the words of less than
 /// three letters.
-const CLIP: [(&str, f64, f64); 17] = [
+const CLIP: [Judged; 17] = [
     ("Printing,", 0.0, 0.52),
     ("the", 1.1, 1.26),
     ("only", 1.26, 1.64),
@@ -30,11 +33,8 @@ const CLIP: [(&str, f64, f64); 17] = [
     ("exhibition.", 9.06, 9.4),
 ];
 
-/// A word, its first and its last second.
-type Heard = (&'static str, f64, f64);
-
 /// The same of sample.flac: words that are said once in their window, and times in the recording.
-const RECORDED: [(f64, f64, &[Heard]); 3] = [
+const RECORDED: [(f64, f64, &[Judged]); 3] = [
     (
         12.0,
         29.0,
@@ -87,7 +87,7 @@ fn check(result: &WindowText, samples: usize) {
 }
 
 /// Each of `expected` (word, start, end in seconds from the window's start) must be said then.
-fn compare(result: &WindowText, expected: impl IntoIterator<Item = (&'static str, f64, f64)>) {
+fn compare(result: &WindowText, expected: impl IntoIterator<Item = Judged>) {
     let words: Vec<_> = result.segments.iter().flat_map(|segment| &segment.words).collect();
     for (text, start, end) in expected {
         let difference = |ms: u32, seconds: f64| (f64::from(ms) / 1000.0 - seconds).abs();

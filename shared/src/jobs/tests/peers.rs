@@ -61,7 +61,9 @@ pub async fn assemblies(jobs: &Jobs, wanted: JobId) -> Vec<u32> {
     for delivery in waiting(jobs, Topic::Coordinator).await {
         match serde_json::from_slice(&delivery.payload).unwrap() {
             CoordinatorMessage::Assemble { job, epoch, .. } if job == wanted => epochs.push(epoch),
-            other @ (CoordinatorMessage::Assemble { .. } | CoordinatorMessage::Report(_)) => {
+            other @ (CoordinatorMessage::Assemble { .. }
+            | CoordinatorMessage::Merge { .. }
+            | CoordinatorMessage::Report(_)) => {
                 panic!("{other:?}")
             }
         }
