@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 const DOUBTFUL: f32 = 0.5;
 /// Above this it is believed even against the rest of the recording: people do quote, and interpreters change.
 const CERTAIN: f32 = 0.95;
-/// The share of the recording's speech, in percent, that makes a clear majority.
+/// The share of the recording's speech, weighted by probability, in percent, that makes a clear majority.
 const CLEAR_MAJORITY: u64 = 80;
 
 /// A passage whose language was detected.
@@ -26,10 +26,8 @@ struct Detected {
 #[derive(Default)]
 pub(crate) struct Languages {
     passages: Vec<Detected>,
-    /// Milliseconds of speech by language, as far as its detection is believed at all.
-    believed: BTreeMap<String, u64>,
-    /// Likewise, of all detections.
-    all: BTreeMap<String, u64>,
+    /// Speech by language: milliseconds times the detection's probability in thousandths.
+    speech: BTreeMap<String, u64>,
 }
 
 impl Languages {
@@ -47,10 +45,10 @@ impl Languages {
             if speech == 0 {
                 continue;
             }
-            *self.all.entry(language.clone()).or_default() += speech;
-            if probability >= DOUBTFUL {
-                *self.believed.entry(language.clone()).or_default() += speech;
-            }
+            // In whole numbers, so that the order of summing does not matter. The cast saturates.
+            let weight = speech.saturating_mul((probability * 1_000.0).round() as u64);
+            let sum = self.speech.entry(language.clone()).or_default();
+            *sum = sum.saturating_add(weight);
             self.passages.push(Detected {
                 chunk,
                 start: passage.start,
@@ -62,12 +60,10 @@ impl Languages {
 
     /// The passages to be done again, and the language of the recording in which; `None` if all is well.
     pub fn doubtful(&self) -> Option<RedoList> {
-        // Where nothing is believed, what there is has to do.
-        let speech = if self.believed.is_empty() { &self.all } else { &self.believed };
         // Most speech wins; of equals the first in the alphabet.
-        let (language, most) = speech.iter().max_by(|a, b| a.1.cmp(b.1).then(b.0.cmp(a.0)))?;
-        let total: u64 = speech.values().sum();
-        let clear = u128::from(*most) * 100 >= u128::from(total) * u128::from(CLEAR_MAJORITY);
+        let (language, most) = self.speech.iter().max_by(|a, b| a.1.cmp(b.1).then(b.0.cmp(a.0)))?;
+        let total: u128 = self.speech.values().map(|sum| u128::from(*sum)).sum();
+        let clear = u128::from(*most) * 100 >= total * u128::from(CLEAR_MAJORITY);
         let mut list = RedoList { language: language.clone(), chunks: Vec::new() };
         for passage in &self.passages {
             let limit = if clear { CERTAIN } else { DOUBTFUL };

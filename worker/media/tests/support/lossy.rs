@@ -21,7 +21,7 @@ pub fn relative_difference(a: &[f32], b: &[f32]) -> f64 {
 }
 
 /// What ffmpeg makes of a recording with the decoder of this name.
-fn ffmpeg_by(decoder: &str, path: &Path) -> Vec<f32> {
+pub fn ffmpeg_by(decoder: &str, path: &Path) -> Vec<f32> {
     let mut command = Command::new("ffmpeg");
     command.args(["-v", "error", "-c:a", decoder, "-i"]).arg(path);
     command.args(["-map", "0:a", "-f", "f32le", "-c:a", "pcm_f32le", "-"]);

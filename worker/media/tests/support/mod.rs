@@ -3,6 +3,7 @@
 
 pub mod lossy;
 pub mod muxer;
+pub mod rows;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
