@@ -66,6 +66,7 @@ fn judge(row: &Row, path: &Path) -> Vec<f32> {
 }
 
 fn check(row: &Row) {
+    let name = format!("{}, {}", row.container, row.codec);
     let studio = Studio::new();
     let path = studio.convert(&studio.speech(SECONDS), row.arguments, &format!("a.{}", row.ending));
     let source = load(&path);
@@ -75,24 +76,24 @@ fn check(row: &Row) {
     for size in SIZES {
         for order in orders(u32::try_from(source.len().div_ceil(size)).unwrap()) {
             let plans = plans_as_they_come(&source, size, &order);
-            assert_eq!(tiled(&plans), expected, "chunks of {size} bytes in the order {order:?}");
+            assert_eq!(tiled(&plans), expected, "{name}: chunks of {size} bytes in the order {order:?}");
         }
     }
     let judge = judge(row, &path);
     let channels = u64::from(init.media.channels);
-    assert_eq!(all.frames * channels, judge.len() as u64, "samples are lost or doubled");
+    assert_eq!(all.frames * channels, judge.len() as u64, "{name}: samples are lost or doubled");
     let passages: Vec<f32> = expected.iter().flat_map(|passage| native(&source, &init, passage)).collect();
     let whole = in_one_go(&source, &init, all.frames);
     match row.promise {
-        Promise::Exact => assert!(passages == judge && whole == judge, "not bit for bit"),
+        Promise::Exact => assert!(passages == judge && whole == judge, "{name}: not bit for bit"),
         Promise::Within(steps) => {
             let difference = largest_difference(&passages, &judge) * 32_768.0;
-            assert!(difference <= steps as f32, "differs by {difference} steps");
-            assert!(passages == whole, "passages differ from decoding in one go");
+            assert!(difference <= steps as f32, "{name}: differs by {difference} steps");
+            assert!(passages == whole, "{name}: passages differ from decoding in one go");
         }
         Promise::Alike(percent) => {
             let difference = 100.0 * relative_difference(&judge, &passages);
-            assert!(difference <= f64::from(percent), "differs by {difference} %");
+            assert!(difference <= f64::from(percent), "{name}: differs by {difference} %");
         }
     }
 }
@@ -102,7 +103,6 @@ fn check_all(endings: &[&str]) {
     let rows: Vec<&Row> = ROWS.iter().filter(|row| endings.contains(&row.ending)).collect();
     assert!(!rows.is_empty());
     for row in rows {
-        println!("{}: {}", row.container, row.codec);
         check(row);
     }
 }
