@@ -271,7 +271,9 @@ impl World {
                 PartState::Failed => {
                     assert_eq!((Some(part.first), part.count), (script.bad, 1), "good passages are lost");
                 }
-                state => panic!("a part {state:?} is merged"),
+                state @ (PartState::Waiting | PartState::Queued | PartState::Processing) => {
+                    panic!("a part {state:?} is merged")
+                }
             }
         }
         self.soup.push(Input::Completed { chunk, epoch, result: Box::new(samples::result_of(chunk)) });
