@@ -8,7 +8,7 @@ PROGRAM := target/release/scriptorium
 SAMPLE := tests/fixtures/sample.flac
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run build model setup test bench lint docs
+.PHONY: help demo run build model setup test fuzz bench lint docs
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,7 +30,11 @@ setup: ## install missing build tools by apt (as root or with sudo)
 	@scripts/setup.sh
 
 test: setup model ## formatting, lints, and all tests
+	@scripts/model.sh base
 	@scripts/test.sh
+
+fuzz: setup ## feed spoiled recordings to the scanners, FUZZ_SECONDS (600) each; needs a nightly toolchain and cargo-fuzz
+	@scripts/fuzz.sh
 
 bench: build model ## measure: words right, speed, delay, memory
 	@scripts/bench.sh
@@ -38,5 +42,6 @@ bench: build model ## measure: words right, speed, delay, memory
 lint: setup ## formatting, clippy, licences and advisories, shell scripts
 	@scripts/lint.sh
 
-docs: ## write docs/config.md anew from the program's options
+docs: ## write docs/config.md and docs/formats.md anew from the program and its tests
 	@SCRIPTORIUM_WRITE_DOCS=1 cargo test --release --locked -p scriptorium --test cli reference
+	@SCRIPTORIUM_WRITE_DOCS=1 cargo test --release --locked -p scriptorium-media --test table the_page_of_formats

@@ -82,6 +82,10 @@ pub struct TranscribeArgs {
     #[arg(long, short, env = "SCRIPTORIUM_LANGUAGE", value_name = "CODE")]
     pub language: Option<String>,
 
+    /// Also find when each word is said; the JSON form has it. Takes longer
+    #[arg(long, env = "SCRIPTORIUM_WORD_TIMESTAMPS", value_parser = BoolishValueParser::new())]
+    pub word_timestamps: bool,
+
     /// Megabytes of one chunk, 1 to 100, or `auto`. The text does not depend on it
     #[arg(long, env = "SCRIPTORIUM_CHUNK_SIZE_MB", value_name = "N|auto", default_value = "auto", value_parser = chunk_size)]
     pub chunk_size_mb: ChunkSize,

@@ -12,6 +12,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tokio_util::task::TaskTracker;
 
+/// What still runs when all is said and done gets so long to end.
+const LAST_MOMENT: Duration = Duration::from_secs(2);
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let default_log = match &cli.command {
@@ -34,10 +37,17 @@ fn main() -> ExitCode {
         }
     };
     let exit = runtime.block_on(run(&cli.command));
-    // A batch that the engine has begun may take seconds more; nobody would miss it, but the library it runs in must not be
-    // torn down under it.
-    runtime.shutdown_timeout(Duration::from_secs(10));
-    exit.into()
+    runtime.shutdown_timeout(LAST_MOMENT);
+    leave(exit)
+}
+
+/// Ends the process without tearing the libraries down. A batch that the engine has begun cannot be called off and may take
+/// minutes; nobody would miss it, but the C++ library must not run its exit handlers under the threads that compute it.
+fn leave(exit: Exit) -> ! {
+    // There is nobody left to tell of a failure.
+    drop(std::io::stdout().flush());
+    drop(std::io::stderr().flush());
+    signal_hook::low_level::exit(i32::from(exit.code()))
 }
 
 async fn run(command: &Command) -> Exit {

@@ -3,10 +3,11 @@
 //! Chunks are given in order, one at a time, so that only the transcript itself is in memory. Nothing of the chunks
 //! may show in it: the same recording cut otherwise must give the same bytes.
 
+use crate::coverage::{Kind, coverage};
 use scriptorium_contracts::job::{ChunkRange, TranscriptSummary};
 use scriptorium_contracts::media::MediaInfo;
 use scriptorium_contracts::transcript::{
-    ChunkResult, Gap, GapReason, Joined, PassageResult, Segment, Transcript,
+    ChunkResult, Gap, GapReason, Joined, PassageResult, PassageSegment, Segment, TimedWord, Transcript, Word,
 };
 use std::collections::BTreeMap;
 use thiserror::Error;
@@ -35,11 +36,15 @@ pub struct Assembler {
     bytes_seen: u64,
     segments: Vec<Segment>,
     gaps: Vec<Gap>,
+    /// Segments and gaps in milliseconds.
+    ledger: Vec<(Kind, u64, u64)>,
     /// Milliseconds of speech by language.
     speech: BTreeMap<String, u64>,
     text: Joined,
     engine: String,
     model: String,
+    /// `None` until a chunk was asked for times of words; `false` once one could not give them.
+    word_timestamps: Option<bool>,
     /// Stretches that two passages claimed or none did; 0 unless two machines disagreed.
     seams_mended: u32,
 }
@@ -58,10 +63,12 @@ impl Assembler {
             bytes_seen: 0,
             segments: Vec::new(),
             gaps: Vec::new(),
+            ledger: Vec::new(),
             speech: BTreeMap::new(),
             text: Joined::default(),
             engine: String::new(),
             model: String::new(),
+            word_timestamps: None,
             seams_mended: 0,
         })
     }
@@ -92,6 +99,9 @@ impl Assembler {
         }
         self.engine.clone_from(&result.engine);
         self.model.clone_from(&result.model);
+        if let Some(given) = result.word_timestamps {
+            self.word_timestamps = Some(given && self.word_timestamps.unwrap_or(true));
+        }
         self.frames_seen = self.frames_seen.saturating_add(result.frames);
         self.bytes_seen = self.bytes_seen.saturating_add(range.size());
         self.origin = self.origin.checked_add(result.frames).ok_or(overflow)?;
@@ -122,6 +132,9 @@ impl Assembler {
             self.seams_mended += 1;
         }
         self.failed_before = false;
+        if passage.failed {
+            self.gap(start.max(self.covered), end, GapReason::Failed);
+        }
         let (from, covered_ms) = (self.milliseconds(start), self.milliseconds(self.covered));
         let until = self.milliseconds(end.max(start));
         for segment in &passage.segments {
@@ -131,7 +144,8 @@ impl Assembler {
             if begin / 2 + finish / 2 < covered_ms {
                 continue;
             }
-            self.segment(begin.min(finish), finish, passage.language.as_deref(), segment);
+            let words = words(from, begin.min(finish), finish, &segment.words);
+            self.segment(begin.min(finish), finish, passage.language.as_deref(), segment, words);
         }
         self.covered = self.covered.max(end);
         Some(())
@@ -142,7 +156,8 @@ impl Assembler {
         start: u64,
         end: u64,
         language: Option<&str>,
-        said: &scriptorium_contracts::transcript::PassageSegment,
+        said: &PassageSegment,
+        words: Vec<TimedWord>,
     ) {
         let text = said.text.trim();
         if text.is_empty() {
@@ -152,6 +167,7 @@ impl Assembler {
             *self.speech.entry(language.to_owned()).or_default() += end - start;
         }
         self.text.push(text, language);
+        self.ledger.push((Kind::Transcribed, start, end));
         self.segments.push(Segment {
             id: self.segments.len() as u32,
             start: seconds(start),
@@ -160,13 +176,19 @@ impl Assembler {
             avg_logprob: said.avg_logprob,
             no_speech_prob: said.no_speech_prob,
             language: language.map(str::to_owned),
+            words,
         });
     }
 
     fn gap(&mut self, start: u64, end: u64, reason: GapReason) {
         if end > start {
-            let (start, end) = (seconds(self.milliseconds(start)), seconds(self.milliseconds(end)));
-            self.gaps.push(Gap { start, end, reason });
+            let (start, end) = (self.milliseconds(start), self.milliseconds(end));
+            let kind = match reason {
+                GapReason::Failed => Kind::Failed,
+                GapReason::Damaged => Kind::Damaged,
+            };
+            self.ledger.push((kind, start, end));
+            self.gaps.push(Gap { start: seconds(start), end: seconds(end), reason });
         }
     }
 
@@ -183,7 +205,9 @@ impl Assembler {
             self.gap(self.covered, self.origin, reason);
         }
         self.gaps.sort_by(|a, b| a.start.total_cmp(&b.start).then(a.end.total_cmp(&b.end)));
-        let duration = seconds(self.milliseconds(self.origin.max(self.covered)));
+        let duration_ms = self.milliseconds(self.origin.max(self.covered));
+        let duration = seconds(duration_ms);
+        let coverage = Some(coverage(duration_ms, &self.ledger));
         // Most speech wins; of equals the first in the alphabet.
         let language = self
             .speech
@@ -196,6 +220,7 @@ impl Assembler {
             duration,
             segments: self.segments.len() as u32,
             gaps: self.gaps.iter().take(SUMMARY_GAPS).cloned().collect(),
+            coverage,
         };
         let transcript = Transcript {
             version: scriptorium_contracts::message::VERSION,
@@ -204,12 +229,31 @@ impl Assembler {
             duration,
             segments: self.segments,
             gaps: self.gaps,
+            coverage,
             media: self.media,
             engine: self.engine,
             model: self.model,
+            word_timestamps: self.word_timestamps,
         };
         (transcript, summary, self.seams_mended)
     }
+}
+
+/// The words of a segment that lasts from `start` to `end`, in a passage that begins at `from`: within the segment and in
+/// order, whatever was reported. All in milliseconds.
+fn words(from: u64, start: u64, end: u64, said: &[Word]) -> Vec<TimedWord> {
+    let mut before = start;
+    let timed = said.iter().map(|word| {
+        let begin = from.saturating_add(word.start_ms).clamp(before, end);
+        before = from.saturating_add(word.end_ms).clamp(begin, end);
+        TimedWord {
+            word: word.text.clone(),
+            start: seconds(begin),
+            end: seconds(before),
+            probability: word.probability,
+        }
+    });
+    timed.collect()
 }
 
 fn seconds(milliseconds: u64) -> f64 {

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use scriptorium_contracts::transcript::{DamagedFrames, PassageSegment};
+use scriptorium_contracts::transcript::{DamagedFrames, PassageSegment, Word};
 
 const RATE: i64 = 1_000;
 
@@ -20,8 +20,16 @@ fn passage(start: i64, end: i64, language: &str, text: &str) -> PassageResult {
         text: text.to_owned(),
         avg_logprob: -0.25,
         no_speech_prob: 0.125,
+        words: Vec::new(),
     };
-    PassageResult { start, end, language: Some(language.to_owned()), segments: vec![segment] }
+    PassageResult {
+        start,
+        end,
+        language: Some(language.to_owned()),
+        language_probability: None,
+        segments: vec![segment],
+        failed: false,
+    }
 }
 
 fn chunk(frames: u64, passages: Vec<PassageResult>) -> ChunkResult {
@@ -32,6 +40,7 @@ fn chunk(frames: u64, passages: Vec<PassageResult>) -> ChunkResult {
         damaged: Vec::new(),
         engine: "whisper".to_owned(),
         model: "tiny.en".to_owned(),
+        word_timestamps: None,
     }
 }
 
@@ -120,4 +129,57 @@ fn damage_is_a_gap_and_absurd_positions_are_refused() {
         let second = assembler.push(1, range(10), Some(&chunk(1, Vec::new())));
         assert!(first.is_err() || second.is_err());
     }
+}
+
+fn word(start_ms: u64, end_ms: u64, text: &str) -> Word {
+    Word { start_ms, end_ms, text: text.to_owned(), probability: 0.5 }
+}
+
+#[test]
+fn words_get_absolute_times() {
+    let mut spoken = passage(1_000, 7_000, "en", "two words");
+    spoken.segments[0].words = vec![word(250, 900, "two"), word(900, 6_000, " words")];
+    let mut assembler = Assembler::new(media()).unwrap();
+    assembler.push(0, range(10), Some(&chunk(3_000, vec![passage(0, 4_000, "en", "one")]))).unwrap();
+    assembler
+        .push(1, range(10), Some(&ChunkResult { word_timestamps: Some(true), ..chunk(7_000, vec![spoken]) }))
+        .unwrap();
+    let (transcript, _, mended) = assembler.finish();
+    assert_eq!((mended, transcript.word_timestamps), (0, Some(true)));
+    assert_eq!(transcript.segments[0].words, []);
+    let words = serde_json::to_value(&transcript.segments[1].words).unwrap();
+    let expected = serde_json::json!([
+        {"word": "two", "start": 4.25, "end": 4.9, "probability": 0.5},
+        {"word": " words", "start": 4.9, "end": 10.0, "probability": 0.5},
+    ]);
+    assert_eq!(words, expected);
+}
+
+/// A worker's report is another machine's word: times that make no sense do no harm.
+#[test]
+fn words_stay_in_order_and_within_their_segment() {
+    let mut spoken = passage(0, 5_000, "en", "a b c d");
+    spoken.segments[0].start_ms = 1_000;
+    spoken.segments[0].words =
+        vec![word(0, 2_000, "a"), word(1_500, 1_400, " b"), word(u64::MAX, u64::MAX, " c"), word(0, 0, " d")];
+    let mut assembler = Assembler::new(media()).unwrap();
+    assembler.push(0, range(10), Some(&chunk(5_000, vec![spoken]))).unwrap();
+    let (transcript, ..) = assembler.finish();
+    let times: Vec<_> = transcript.segments[0].words.iter().map(|word| (word.start, word.end)).collect();
+    assert_eq!(times, [(1.0, 2.0), (2.0, 2.0), (5.0, 5.0), (5.0, 5.0)]);
+}
+
+#[test]
+fn one_chunk_without_times_of_words_is_told() {
+    let told = |chunks: &[Option<bool>]| {
+        let mut assembler = Assembler::new(media()).unwrap();
+        for (at, &word_timestamps) in chunks.iter().enumerate() {
+            let result = ChunkResult { word_timestamps, ..chunk(1_000, Vec::new()) };
+            assembler.push(at as u32, range(10), Some(&result)).unwrap();
+        }
+        assembler.finish().0.word_timestamps
+    };
+    assert_eq!(told(&[None, None]), None);
+    assert_eq!(told(&[Some(true), Some(true)]), Some(true));
+    assert_eq!(told(&[Some(true), Some(false), Some(true)]), Some(false));
 }

@@ -1,6 +1,7 @@
 //! Reads a job's results, assembles them, and stores the transcript.
 
 use crate::assemble::Assembler;
+use crate::redo::{self, Redone};
 use bytes::Bytes;
 use scriptorium_contracts::failure::{Failure, FailureCode};
 use scriptorium_contracts::job::{Input, JobHeader, JobState};
@@ -15,6 +16,10 @@ pub(crate) async fn assemble(jobs: &Jobs, job: JobId, epoch: u32) -> Result<(), 
         return Ok(());
     };
     if header.state != JobState::Assembling || header.assembly_epoch != epoch {
+        return Ok(());
+    }
+    if let Some(input) = redo::needed(jobs, &header).await? {
+        jobs.advance(job, input).await?;
         return Ok(());
     }
     let input = match transcript(jobs, &header, epoch).await? {
@@ -44,10 +49,14 @@ async fn transcript(
             return Ok(Err(damaged()));
         }
     };
+    let redone = Redone::read(jobs, header).await?;
     for chunk in 0..layout.chunks() {
         let Some(range) = layout.range(chunk) else { break };
-        let result =
+        let mut result =
             if header.completed.contains(chunk) { jobs.store.result(header.id, chunk).await? } else { None };
+        if let Some(result) = &mut result {
+            redone.apply(jobs, chunk, result).await?;
+        }
         if let Err(problem) = assembler.push(chunk, range, result.as_ref()) {
             error!(job = %header.id, chunk, %problem, "assembly failed");
             return Ok(Err(damaged()));

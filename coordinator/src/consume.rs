@@ -1,7 +1,9 @@
 //! Takes messages from the coordinator's queue.
 
 use crate::assembly::assemble;
+use crate::merge::merge;
 use scriptorium_contracts::JobId;
+use scriptorium_contracts::failure::{Failure, FailureCode};
 use scriptorium_contracts::job::Input;
 use scriptorium_contracts::message::{CoordinatorMessage, Report, WorkerReport};
 use scriptorium_shared::jobs::{Jobs, JobsError};
@@ -78,6 +80,7 @@ async fn handle(jobs: Jobs, delivery: Delivery) {
             let (job, input) = (report.job, input_of(report));
             advance(&jobs, job, input).await
         }
+        CoordinatorMessage::Merge { job, chunk, epoch, .. } => merge(&jobs, job, chunk, epoch).await,
         CoordinatorMessage::Assemble { job, epoch, .. } => assemble(&jobs, job, epoch).await,
     };
     match outcome {
@@ -110,12 +113,48 @@ fn settle(outcome: Result<(), QueueError>) {
 }
 
 fn input_of(report: WorkerReport) -> Input {
-    let WorkerReport { chunk, epoch, report, .. } = report;
+    let WorkerReport { chunk, epoch, part, redo, report, .. } = report;
+    if redo {
+        return redo_input(chunk, epoch, report);
+    }
+    match (report, part) {
+        (Report::Redone {}, _) => Input::Redone { chunk, epoch },
+        (Report::Started {}, part) => Input::Started { chunk, part, epoch },
+        (Report::Probed { media }, _) => Input::Probed { media },
+        (Report::NeedsChunk { needed }, None) => Input::NeedsChunk { chunk, epoch, needed },
+        (Report::Planned { parts }, _) => Input::Planned { chunk, epoch, parts },
+        (Report::Completed { result }, _) => Input::Completed { chunk, epoch, result },
+        (Report::PartCompleted {}, Some(part)) => Input::PartCompleted { chunk, part, epoch },
+        (Report::Failed { failure }, part) => Input::Failed { chunk, part, epoch, failure },
+        // All that a part reads was there when the chunk was divided: it is lost.
+        (Report::NeedsChunk { needed }, Some(_)) => {
+            let detail = format!("Chunk {needed}, which was uploaded, is not in the object store.");
+            let failure = Failure::new(FailureCode::StorageUnavailable, detail);
+            Input::Failed { chunk, part, epoch, failure }
+        }
+        (Report::PartCompleted {}, None) => {
+            let failure = Failure::new(FailureCode::Internal, "A worker reported a part without its number.");
+            Input::Failed { chunk, part, epoch, failure }
+        }
+    }
+}
+
+fn redo_input(chunk: u32, epoch: u32, report: Report) -> Input {
     match report {
-        Report::Started {} => Input::Started { chunk, epoch },
+        Report::Redone {} => Input::Redone { chunk, epoch },
+        Report::Failed { failure } => Input::RedoFailed { chunk, epoch, failure },
+        Report::NeedsChunk { needed } => {
+            let detail = format!("Chunk {needed}, which was uploaded, is not in the object store.");
+            let failure = Failure::new(FailureCode::StorageUnavailable, detail);
+            Input::RedoFailed { chunk, epoch, failure }
+        }
         Report::Probed { media } => Input::Probed { media },
-        Report::NeedsChunk { needed } => Input::NeedsChunk { chunk, epoch, needed },
-        Report::Completed { result } => Input::Completed { chunk, epoch, result },
-        Report::Failed { failure } => Input::Failed { chunk, epoch, failure },
+        // Says nothing of the redo; the job is in assembly, where this changes nothing.
+        Report::Started {} => Input::Started { chunk, part: None, epoch },
+        Report::Planned { .. } | Report::Completed { .. } | Report::PartCompleted {} => {
+            let failure =
+                Failure::new(FailureCode::Internal, "A worker answered another task than was asked.");
+            Input::RedoFailed { chunk, epoch, failure }
+        }
     }
 }

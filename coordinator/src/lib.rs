@@ -3,6 +3,10 @@
 mod assemble;
 mod assembly;
 mod consume;
+mod coverage;
+mod language;
+mod merge;
+mod redo;
 
 pub use assemble::{AssembleError, Assembler};
 pub use consume::{CoordinatorConfig, CoordinatorError, run};

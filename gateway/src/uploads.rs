@@ -64,8 +64,30 @@ pub fn place(header: &JobHeader, chunk: u32) -> Result<(u64, [u64; 2]), Problem>
     Ok((range.size(), [range.first, range.last]))
 }
 
-/// The chunks of a page; pages count from 1.
-pub fn page_of(header: &JobHeader, page: u32) -> std::ops::Range<u32> {
+/// Containers whose index mostly stands at their end.
+const INDEX_LAST: [&str; 8] = ["mp4", "m4a", "m4b", "m4v", "mov", "qt", "3gp", "3g2"];
+
+/// The chunk at a position of the advised upload order (R3): where the name tells of a container with its index at the
+/// end, the last chunk comes second, because nothing can be decoded before it.
+fn advised(header: &JobHeader, position: u32) -> u32 {
+    let extension = header.filename.rsplit_once('.').map_or("", |(_, extension)| extension);
+    let last = header.total_chunks().saturating_sub(1);
+    if last < 2 || !INDEX_LAST.iter().any(|known| known.eq_ignore_ascii_case(extension)) {
+        return position;
+    }
+    match position {
+        0 => 0,
+        1 => last,
+        later => later - 1,
+    }
+}
+
+/// The chunks of a page in the advised order; pages count from 1.
+pub fn page_of(header: &JobHeader, page: u32) -> impl ExactSizeIterator<Item = u32> {
+    positions(header, page).map(|position| advised(header, position))
+}
+
+fn positions(header: &JobHeader, page: u32) -> std::ops::Range<u32> {
     let total = header.total_chunks();
     let first = page.saturating_sub(1).saturating_mul(PAGE).min(total);
     first..first.saturating_add(PAGE).min(total)
@@ -73,8 +95,9 @@ pub fn page_of(header: &JobHeader, page: u32) -> std::ops::Range<u32> {
 
 /// The first page from `page` on that has a chunk to be uploaded.
 pub fn pending_page(header: &JobHeader, page: u32) -> Option<u32> {
-    let first = page_of(header, page).start;
-    let pending = (first..header.total_chunks()).find(|chunk| !header.uploaded.contains(*chunk))?;
+    let first = positions(header, page).start;
+    let is_pending = |position: &u32| !header.uploaded.contains(advised(header, *position));
+    let pending = (first..header.total_chunks()).find(is_pending)?;
     Some(pending / PAGE + 1)
 }
 
@@ -125,10 +148,22 @@ mod tests {
     #[test]
     fn pages_lie_side_by_side() {
         let header = header(2_500);
-        assert_eq!((page_of(&header, 1), page_of(&header, 2)), (0..1_000, 1_000..2_000));
-        assert_eq!((page_of(&header, 3), page_of(&header, 4)), (2_000..2_500, 2_500..2_500));
-        assert!(page_of(&header, u32::MAX).is_empty());
-        assert_eq!(page_of(&header, 0), 0..1_000);
+        let page = |number| page_of(&header, number).collect::<Vec<u32>>();
+        assert_eq!((page(1), page(2)), ((0..1_000).collect(), (1_000..2_000).collect()));
+        assert_eq!((page(3), page(4)), ((2_000..2_500).collect(), Vec::new()));
+        assert_eq!((page(0), page(u32::MAX)), ((0..1_000).collect(), Vec::new()));
+    }
+
+    #[test]
+    fn an_index_at_the_end_comes_second() {
+        let mut header = header(2_500);
+        header.filename = "talk.final.M4A".into();
+        assert_eq!(page_of(&header, 1).take(4).collect::<Vec<_>>(), [0, 2_499, 1, 2]);
+        let mut all: Vec<u32> = (1..=3).flat_map(|page| page_of(&header, page).collect::<Vec<_>>()).collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..2_500).collect::<Vec<_>>());
+        header.uploaded = (0..999).chain([2_499]).collect();
+        assert_eq!(pending_page(&header, 1), Some(2));
     }
 
     #[test]

@@ -42,7 +42,9 @@ impl Frame {
 
 impl Client {
     pub fn new(url: &str) -> Self {
-        Self { http: reqwest::Client::new(), url: url.to_owned() }
+        // Shorter than the server keeps idle connections, or a request may meet one that is just being closed.
+        let http = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(5)).build().unwrap();
+        Self { http, url: url.to_owned() }
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Response {

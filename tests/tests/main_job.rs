@@ -5,8 +5,9 @@ use scriptorium_tests::{Client, Server, recordings};
 use serde_json::{Value, json};
 
 /// The transcript with 16 kHz WAV of the sample in chunks of a size, by a number of workers.
-async fn transcript(chunk_size_mb: u64, workers: &str, backwards: bool) -> String {
-    let server = Server::start(&[("SCRIPTORIUM_WORKERS", workers)]).await;
+async fn transcript(chunk_size_mb: u64, workers: &str, backwards: bool, part_seconds: &str) -> String {
+    let settings = [("SCRIPTORIUM_WORKERS", workers), ("SCRIPTORIUM_PART_SECONDS", part_seconds)];
+    let server = Server::start(&settings).await;
     let bytes = recordings::converted(&["-c:a", "pcm_s16le"], "wav");
     let session = Client::new(&server.url()).open("sample.wav", bytes, chunk_size_mb, json!({})).await;
     let mut order: Vec<u32> = (0..session.chunks()).collect();
@@ -22,13 +23,23 @@ async fn transcript(chunk_size_mb: u64, workers: &str, backwards: bool) -> Strin
 
 #[tokio::test]
 async fn text_is_right_and_the_same_whatever_the_chunks_the_workers_and_the_order() {
-    let reference = transcript(1, "1", false).await;
+    let reference = transcript(1, "1", false, "300").await;
     let parsed: Value = serde_json::from_str(&reference).unwrap();
     let errors = recordings::word_error_rate(&recordings::sample_text(), parsed["text"].as_str().unwrap());
     assert!(errors < 0.12, "word error rate {errors}");
-    for (chunk_size_mb, workers, backwards) in [(2, "2", true), (5, "4", false), (20, "2", false)] {
-        let other = transcript(chunk_size_mb, workers, backwards).await;
-        assert!(other == reference, "{chunk_size_mb} MB and {workers} workers gave another transcript");
+    let coverage = parsed["coverage"].as_object().unwrap();
+    let seconds: f64 = coverage.values().map(|seconds| seconds.as_f64().unwrap()).sum();
+    assert!((seconds - parsed["duration"].as_f64().unwrap()).abs() < 1e-6, "{coverage:?}");
+    assert!(coverage["transcribed"].as_f64().unwrap() > 0.8 * seconds, "{coverage:?}");
+    // The last two divide their chunks: into parts of one or two passages, and of one.
+    for (chunk_size_mb, workers, backwards, part_seconds) in
+        [(2, "2", true, "300"), (5, "4", false, "300"), (20, "2", false, "60"), (5, "2", false, "1")]
+    {
+        let other = transcript(chunk_size_mb, workers, backwards, part_seconds).await;
+        assert!(
+            other == reference,
+            "{chunk_size_mb} MB, {workers} workers and parts of {part_seconds} s gave another transcript"
+        );
     }
 }
 
@@ -36,10 +47,12 @@ async fn text_is_right_and_the_same_whatever_the_chunks_the_workers_and_the_orde
 async fn every_format_gives_text_with_times_that_fit() {
     let server = Server::start(&[]).await;
     let client = Client::new(&server.url());
-    let formats: [(&str, &[&str]); 3] = [
+    let formats: [(&str, &[&str]); 5] = [
         ("flac", &["-ar", "44100", "-ac", "2", "-sample_fmt", "s32", "-compression_level", "0"]),
         ("mp3", &["-b:a", "320k", "-ar", "44100", "-ac", "2"]),
         ("wav", &["-c:a", "pcm_f32le", "-ar", "48000"]),
+        ("m4a", &["-c:a", "aac", "-b:a", "320k", "-ar", "48000", "-ac", "2"]),
+        ("webm", &["-c:a", "libopus", "-b:a", "256k", "-vbr", "off", "-ac", "2"]),
     ];
     for (ending, arguments) in formats {
         let bytes = recordings::converted(arguments, ending);

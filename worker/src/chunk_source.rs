@@ -1,9 +1,9 @@
 //! The recording's bytes, read from the chunks in the object store.
 
-use crate::media::{ByteSource, ReadError};
 use bytes::{Bytes, BytesMut};
 use scriptorium_contracts::job::Layout;
 use scriptorium_contracts::{JobId, objects};
+use scriptorium_media::{ByteSource, ReadError};
 use scriptorium_shared::objects::Objects;
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -12,9 +12,11 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 /// Bytes of one block. Scanners and decoders walk forward in small steps; a block makes one request of many.
-const BLOCK: u64 = 512 * 1024;
+const BLOCK: u64 = 64 * 1024;
+/// Blocks that one request fetches where the reader goes forward; elsewhere (sound between pictures) one alone.
+const RUN: u64 = 8;
 /// Blocks kept, the latest read first: 8 MiB a task, whatever the chunk's size.
-const KEPT: usize = 16;
+const KEPT: usize = 128;
 const TRIES: u32 = 4;
 
 /// Reads chunks by ranges, on a thread that may block. Which chunks are there is asked of the object store itself, so a
@@ -59,20 +61,28 @@ impl ChunkSource {
 
     /// Block `number` of a chunk, whole but for the chunk's last one.
     fn block(&self, chunk: u32, number: u64) -> Result<Bytes, ReadError> {
-        let key = (chunk, number);
-        if let Some(bytes) = self.kept(key) {
+        if let Some(bytes) = self.kept((chunk, number)) {
             return Ok(bytes);
         }
         let range =
             self.layout.range(chunk).ok_or_else(|| permanent("a chunk past the end was asked for"))?;
         let offset = number * BLOCK;
-        let wanted = BLOCK.min(range.size().saturating_sub(offset));
+        let forward = (1..=2).all(|back| number >= back && self.kept((chunk, number - back)).is_some());
+        let blocks = if forward { RUN } else { 1 };
+        let wanted = (blocks * BLOCK).min(range.size().saturating_sub(offset));
         let bytes = self.fetch(chunk, offset, wanted as usize)?;
         if bytes.len() as u64 != wanted {
             return Err(permanent("a chunk's object is shorter than the chunk"));
         }
-        self.keep(key, bytes.clone());
-        Ok(bytes)
+        let block = |index: usize| {
+            let from = (index * BLOCK as usize).min(bytes.len());
+            bytes.slice(from..bytes.len().min(from + BLOCK as usize))
+        };
+        // The one asked for last, so that it is the one kept longest.
+        for index in (0..bytes.len().div_ceil(BLOCK as usize)).rev() {
+            self.keep((chunk, number + index as u64), block(index));
+        }
+        Ok(block(0))
     }
 
     fn fetch(&self, chunk: u32, offset: u64, len: usize) -> Result<Bytes, ReadError> {

@@ -18,8 +18,10 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
-    /// Chunks in work at once.
+    /// Tasks in work at once.
     pub slots: usize,
+    /// A chunk with more audio than this is divided into parts of at most this length, which many workers take.
+    pub part_length: Duration,
 }
 
 #[derive(Debug, Error)]
@@ -38,7 +40,7 @@ pub async fn run(
 ) -> Result<(), WorkerError> {
     let slots = config.slots.max(1);
     let mut tasks = queue.consume(Topic::Tasks, slots).await?;
-    let context = Arc::new(TaskContext::new(engine, queue, objects, shutdown.clone()));
+    let context = Arc::new(TaskContext::new(config, engine, queue, objects, shutdown.clone()));
     let mut running = JoinSet::new();
     loop {
         tokio::select! {
@@ -71,7 +73,8 @@ async fn handle(context: Arc<TaskContext>, delivery: Delivery) {
             return;
         }
     };
-    let span = info_span!("chunk", job = %task.job, chunk = task.chunk, epoch = task.epoch);
+    let part = task.part.map(|part| part.index);
+    let span = info_span!("chunk", job = %task.job, chunk = task.chunk, part, epoch = task.epoch);
     work(&context, &task, delivery).instrument(span).await;
 }
 
@@ -110,6 +113,9 @@ fn log_outcome(report: &Report, took: Duration) {
     let seconds = took.as_secs_f64();
     match report {
         Report::Completed { result } => info!(passages = result.passages.len(), seconds, "chunk done"),
+        Report::Planned { parts } => info!(parts = parts.len(), seconds, "chunk divided"),
+        Report::PartCompleted {} => info!(seconds, "part done"),
+        Report::Redone {} => info!(seconds, "passages done again"),
         Report::NeedsChunk { needed } => debug!(needed, seconds, "chunk waits for another one"),
         Report::Failed { failure } => {
             warn!(code = ?failure.code, detail = %failure.detail, seconds, "chunk failed")
@@ -135,8 +141,10 @@ pub(crate) async fn publish(
     task: &ChunkTask,
     report: Report,
 ) -> Result<(), PublishError> {
-    let report =
-        WorkerReport { version: VERSION, job: task.job, chunk: task.chunk, epoch: task.epoch, report };
+    let ChunkTask { job, chunk, epoch, .. } = *task;
+    let part = task.part.map(|part| part.index);
+    let redo = task.redo.is_some();
+    let report = WorkerReport { version: VERSION, job, chunk, epoch, part, redo, report };
     let payload = serde_json::to_vec(&CoordinatorMessage::Report(report))
         .map_err(|problem| PublishError::Unfit(problem.to_string()))?;
     match context.queue.publish(Topic::Coordinator, payload).await {

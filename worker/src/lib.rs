@@ -1,13 +1,14 @@
 //! The worker: decodes byte-range chunks and turns them into text.
 //!
-//! `media` finds packets, cuts and passages in bytes; `engine` turns windows of samples into text; `task` joins the two
-//! for one chunk; `consume` takes chunks from the queue.
+//! `scriptorium-media` finds packets, cuts and passages in bytes; `engine` turns windows of samples into text; `task`
+//! joins the two for one chunk; `consume` takes chunks from the queue.
 
 mod chunk_source;
 mod consume;
 pub mod engine;
-pub mod media;
+mod parts;
 mod passage;
+mod redo;
 mod task;
 
 pub use consume::{WorkerConfig, WorkerError, run};

@@ -1,12 +1,12 @@
 //! Passages of one chunk: decoded on one side, transcribed on the other, a few windows apart.
 
-use crate::engine::{self, Detected, Engine, EngineError, Window, WindowText};
-use crate::media::{self, ByteSource, InitSection, MediaError, PassagePlan, WindowLayer};
+use crate::engine::{self, Detected, Engine, EngineError, Window, WindowText, WindowWord};
 use crate::task::TaskError;
 use futures::future::{BoxFuture, FutureExt, Shared};
 use futures::stream::{FuturesOrdered, StreamExt};
 use scriptorium_contracts::job::JobOptions;
-use scriptorium_contracts::transcript::{DamagedFrames, PassageResult, PassageSegment};
+use scriptorium_contracts::transcript::{DamagedFrames, PassageResult, PassageSegment, Word};
+use scriptorium_media::{self as media, ByteSource, InitSection, MediaError, PassagePlan, WindowLayer};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -68,7 +68,14 @@ pub(crate) async fn transcribe(
 ) -> Result<Vec<PassageResult>, TaskError> {
     let mut passages: Vec<PassageResult> = plans
         .iter()
-        .map(|plan| PassageResult { start: plan.start, end: plan.end, language: None, segments: Vec::new() })
+        .map(|plan| PassageResult {
+            start: plan.start,
+            end: plan.end,
+            language: None,
+            language_probability: None,
+            segments: Vec::new(),
+            failed: false,
+        })
         .collect();
     let mut in_engine = FuturesOrdered::new();
     let mut detection: Option<(usize, SharedDetection)> = None;
@@ -80,14 +87,25 @@ pub(crate) async fn transcribe(
                 None => open = false,
             },
             Some(done) = in_engine.next() => {
-                let (passage, start, text): (usize, u64, WindowText) = done?;
-                if let Some(passage) = passages.get_mut(passage) {
-                    append(passage, start, text);
+                let written: Written = done?;
+                if let Some(passage) = passages.get_mut(written.passage) {
+                    append(passage, written);
                 }
             }
         }
     }
     Ok(passages)
+}
+
+/// A window's text.
+struct Written {
+    /// Index into the chunk's passages.
+    passage: usize,
+    /// Samples from the start of the passage.
+    start: u64,
+    text: WindowText,
+    /// How sure the model was of the language, where it chose it.
+    language_probability: Option<f32>,
 }
 
 /// One window. The passage's language is the one of its first window with speech, so it depends on no order of arrival.
@@ -96,7 +114,7 @@ fn window(
     options: &JobOptions,
     piece: Piece,
     detection: &mut Option<(usize, SharedDetection)>,
-) -> impl Future<Output = Result<(usize, u64, WindowText), TaskError>> + use<> {
+) -> impl Future<Output = Result<Written, TaskError>> + use<> {
     let Piece { passage, start, samples } = piece;
     let detected = match (&options.language, &*detection) {
         (Some(_), _) => None,
@@ -110,13 +128,17 @@ fn window(
         }
     };
     let (engine, given, prompt) = (engine.clone(), options.language.clone(), options.prompt.clone());
+    let word_timestamps = options.word_timestamps;
     async move {
-        let language = match detected {
-            Some(detected) => Some(detected.await.map_err(detection_failed)?.language),
-            None => given,
+        let (language, language_probability) = match detected {
+            Some(detected) => {
+                let Detected { language, probability } = detected.await.map_err(detection_failed)?;
+                (Some(language), engine.info().multilingual.then_some(probability))
+            }
+            None => (given, None),
         };
-        let text = engine.transcribe(Window { samples, language, prompt }).await?;
-        Ok((passage, start, text))
+        let text = engine.transcribe(Window { samples, language, prompt, word_timestamps }).await?;
+        Ok(Written { passage, start, text, language_probability })
     }
 }
 
@@ -125,16 +147,26 @@ fn detection_failed(problem: Arc<EngineError>) -> TaskError {
     TaskError::Engine(EngineError::Inference(problem.to_string()))
 }
 
-fn append(passage: &mut PassageResult, start: u64, text: WindowText) {
+fn append(passage: &mut PassageResult, Written { start, text, language_probability, .. }: Written) {
     let offset = start / SAMPLES_PER_MS;
     for segment in text.segments {
-        passage.language.get_or_insert_with(|| text.language.clone());
+        if passage.language.is_none() {
+            passage.language = Some(text.language.clone());
+            passage.language_probability = language_probability;
+        }
+        let word = |word: WindowWord| Word {
+            start_ms: offset + u64::from(word.start_ms),
+            end_ms: offset + u64::from(word.end_ms),
+            text: word.text,
+            probability: word.probability,
+        };
         passage.segments.push(PassageSegment {
             start_ms: offset + u64::from(segment.start_ms),
             end_ms: offset + u64::from(segment.end_ms),
             text: segment.text,
             avg_logprob: segment.avg_logprob,
             no_speech_prob: segment.no_speech_prob,
+            words: segment.words.into_iter().map(word).collect(),
         });
     }
 }

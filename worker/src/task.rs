@@ -1,15 +1,17 @@
-//! One chunk: from its task to the report.
+//! One chunk, or a part of one: from its task to the report.
 
 use crate::chunk_source::ChunkSource;
-use crate::consume::{PublishError, publish};
+use crate::consume::{PublishError, WorkerConfig, publish};
 use crate::engine::{Engine, EngineError};
-use crate::media::{self, ByteSource, InitSection, MediaError, ReadError};
+use crate::parts;
 use crate::passage::{self, Piece};
+use crate::redo;
 use bytes::Bytes;
 use scriptorium_contracts::failure::{Failure, FailureCode};
 use scriptorium_contracts::message::{ChunkTask, Report};
-use scriptorium_contracts::transcript::ChunkResult;
+use scriptorium_contracts::transcript::{ChunkResult, DamagedFrames, PassageResult};
 use scriptorium_contracts::{JobId, job::Layout, objects};
+use scriptorium_media::{self as media, ByteSource, InitSection, MediaError, PassagePlan, ReadError};
 use scriptorium_shared::objects::{Objects, ObjectsError};
 use scriptorium_shared::queue::Queue;
 use std::collections::VecDeque;
@@ -29,6 +31,7 @@ const PIECES_AHEAD: usize = 4;
 
 /// What all tasks of a worker share.
 pub(crate) struct TaskContext {
+    pub config: WorkerConfig,
     pub engine: Engine,
     pub queue: Queue,
     pub objects: Objects,
@@ -37,8 +40,14 @@ pub(crate) struct TaskContext {
 }
 
 impl TaskContext {
-    pub fn new(engine: Engine, queue: Queue, objects: Objects, shutdown: CancellationToken) -> Self {
-        Self { engine, queue, objects, shutdown, init_sections: Mutex::default() }
+    pub fn new(
+        config: WorkerConfig,
+        engine: Engine,
+        queue: Queue,
+        objects: Objects,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self { config, engine, queue, objects, shutdown, init_sections: Mutex::default() }
     }
 
     fn known_init_section(&self, job: JobId) -> Option<Arc<InitSection>> {
@@ -77,10 +86,10 @@ pub(crate) async fn run(context: &TaskContext, task: &ChunkTask) -> Option<Repor
     let _guard = stop.clone().drop_guard();
     let outcome = tokio::select! {
         () = context.shutdown.cancelled() => return None,
-        outcome = transcribe(context, task, stop) => outcome,
+        outcome = perform(context, task, stop) => outcome,
     };
     match outcome {
-        Ok(result) => Some(Report::Completed { result: Box::new(result) }),
+        Ok(report) => Some(report),
         Err(TaskError::Media(MediaError::Read(ReadError::Missing { chunk }))) => {
             Some(Report::NeedsChunk { needed: chunk })
         }
@@ -89,39 +98,75 @@ pub(crate) async fn run(context: &TaskContext, task: &ChunkTask) -> Option<Repor
     }
 }
 
-async fn transcribe(
+async fn perform(
     context: &TaskContext,
     task: &ChunkTask,
     stop: CancellationToken,
-) -> Result<ChunkResult, TaskError> {
+) -> Result<Report, TaskError> {
     let layout = Layout::new(task.total_size, task.chunk_size)
         .map_err(|problem| TaskError::Internal(problem.to_string()))?;
     let range = layout.range(task.chunk).ok_or_else(|| TaskError::Internal("no such chunk".to_owned()))?;
     let source: Arc<dyn ByteSource> =
         Arc::new(ChunkSource::new(context.objects.clone(), task.job, layout, Handle::current(), stop));
     let init = init_section(context, task, &source).await?;
+    if let Some(part) = &task.part {
+        return parts::perform(context, task, part, source, init).await;
+    }
+    if let Some(redo) = &task.redo {
+        return redo::perform(context, task, redo, range.first..range.last + 1, source, init).await;
+    }
     let plan = {
         let (source, init) = (Arc::clone(&source), Arc::clone(&init));
         blocking(move || media::plan_chunk(&*source, &init, range.first..range.last + 1)).await??
     };
-    let (send, pieces) = mpsc::channel::<Piece>(PIECES_AHEAD);
-    let plans = plan.passages.clone();
-    let decode = blocking(move || passage::decode(&*source, &init, &plans, &send));
-    let write = passage::transcribe(&context.engine, &task.options, &plan.passages, pieces);
-    let (decoded, written) = tokio::join!(decode, write);
-    // The decoder's error is the cause where both failed.
-    let mut damaged = decoded??;
+    let parts = plan.parts(parts::longest(context, &init));
+    if parts.len() > 1 || (task.divide && !parts.is_empty()) {
+        return parts::divide(context, task, &plan, parts).await;
+    }
+    let transcribed = transcribe(context, task, source, init, &plan.passages).await?;
+    let mut damaged = transcribed.damaged;
     damaged.extend(plan.damaged.iter().copied());
     damaged.sort_by_key(|gap| gap.start);
     let info = context.engine.info();
-    Ok(ChunkResult {
+    let result = ChunkResult {
         frames: plan.frames,
         absolute_start: plan.absolute_start,
-        passages: written?,
+        passages: transcribed.passages,
         damaged,
         engine: info.engine.to_owned(),
         model: info.model,
-    })
+        word_timestamps: word_timestamps(context, task),
+    };
+    Ok(Report::Completed { result: Box::new(result) })
+}
+
+/// Whether times of words are given, if they were asked for.
+pub(crate) fn word_timestamps(context: &TaskContext, task: &ChunkTask) -> Option<bool> {
+    task.options.word_timestamps.then(|| context.engine.info().word_timestamps)
+}
+
+/// Passages with their text, and the packets in them that could not be decoded.
+pub(crate) struct Transcribed {
+    pub passages: Vec<PassageResult>,
+    pub damaged: Vec<DamagedFrames>,
+}
+
+/// Decodes and transcribes passages, one after the other.
+pub(crate) async fn transcribe(
+    context: &TaskContext,
+    task: &ChunkTask,
+    source: Arc<dyn ByteSource>,
+    init: Arc<InitSection>,
+    plans: &[PassagePlan],
+) -> Result<Transcribed, TaskError> {
+    let (send, pieces) = mpsc::channel::<Piece>(PIECES_AHEAD);
+    let own = plans.to_vec();
+    let decode = blocking(move || passage::decode(&*source, &init, &own, &send));
+    let write = passage::transcribe(&context.engine, &task.options, plans, pieces);
+    let (decoded, written) = tokio::join!(decode, write);
+    // The decoder's error is the cause where both failed.
+    let damaged = decoded??;
+    Ok(Transcribed { passages: written?, damaged })
 }
 
 /// The job's init section: from this worker's memory, from the object store, or by looking at the recording.
@@ -168,7 +213,9 @@ async fn load_init_section(
 }
 
 /// Runs what computes or blocks on a thread for that; a panic there is this chunk's failure, not the worker's.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, TaskError> {
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, TaskError> {
     tokio::task::spawn_blocking(work).await.map_err(|problem| TaskError::Internal(problem.to_string()))
 }
 

@@ -1,7 +1,7 @@
 //! The server's resources, one function each.
 
 use super::error::{ClientError, refused};
-use super::wire::{FreshUrls, NewUpload, Status, Upload};
+use super::wire::{FreshUrls, NewUpload, Notice, Status, Upload};
 use crate::args::Format;
 use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
@@ -103,10 +103,11 @@ impl Api {
         self.patiently(|| self.post("/chunked-upload-urls", &body)).await
     }
 
-    /// Tells the server that a chunk is uploaded.
-    pub async fn uploaded(&self, job: JobId, chunk: u32, size: u64) -> Result<(), ClientError> {
+    /// Tells the server that a chunk is uploaded; returns the chunk that it wants next, if it matters.
+    pub async fn uploaded(&self, job: JobId, chunk: u32, size: u64) -> Result<Option<u32>, ClientError> {
         let body = json!({ "parent_job_id": job, "chunk_index": chunk, "actual_size": size });
-        self.patiently(|| self.post("/chunk-upload-complete", &body)).await.map(|_: serde_json::Value| ())
+        let reply: Notice = self.patiently(|| self.post("/chunk-upload-complete", &body)).await?;
+        Ok(reply.advice.map(|advice| advice.next))
     }
 
     /// Cancels a job; harmless on one that is over. Tried once, since somebody waits for the program to end.

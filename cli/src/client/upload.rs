@@ -4,12 +4,14 @@ use super::source::Source;
 use super::wire::{Upload, UploadUrl};
 use super::{Api, ClientError};
 use backon::BackoffBuilder;
-use futures::{Stream, StreamExt, TryStreamExt, stream};
+use futures::StreamExt;
+use futures::future::try_join_all;
 use scriptorium_contracts::JobId;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
+use tokio::sync::Mutex as AsyncMutex;
 
 /// Fresh URLs that are asked for at once.
 const PAGE: usize = 500;
@@ -68,6 +70,36 @@ impl Meter {
     }
 }
 
+/// What is still to be uploaded, in the advised order.
+struct Order {
+    chunks: VecDeque<u32>,
+    urls: BTreeMap<u32, UploadUrl>,
+}
+
+impl Order {
+    fn new(upload: &Upload) -> Self {
+        let first: Vec<u32> = upload.upload_urls.iter().map(|url| url.chunk_index).collect();
+        let known: BTreeSet<u32> = first.iter().copied().collect();
+        let rest = (0..upload.chunk_info.total_chunks).filter(|chunk| !known.contains(chunk));
+        let urls = upload.upload_urls.iter().map(|url| (url.chunk_index, url.clone())).collect();
+        Self { chunks: first.into_iter().chain(rest).collect(), urls }
+    }
+
+    /// Puts a chunk first, if it has not been begun.
+    fn advise(&mut self, chunk: u32) {
+        if let Some(at) = self.chunks.iter().position(|waiting| *waiting == chunk) {
+            self.chunks.remove(at);
+            self.chunks.push_front(chunk);
+        }
+    }
+
+    /// The chunk and the ones after it that have no URL yet, one page of them.
+    fn page(&self, chunk: u32) -> Vec<u32> {
+        let without = self.chunks.iter().copied().filter(|waiting| !self.urls.contains_key(waiting));
+        std::iter::once(chunk).chain(without).take(PAGE).collect()
+    }
+}
+
 /// Uploads one recording to one job.
 pub struct Uploader<'a> {
     pub api: &'a Api,
@@ -82,25 +114,35 @@ impl Uploader<'_> {
     /// # Errors
     /// One chunk cannot be uploaded, or the file is not what it was.
     pub async fn all(&self, upload: &Upload, parallel: usize) -> Result<(), ClientError> {
-        let total = upload.chunk_info.total_chunks;
-        let first: BTreeSet<u32> = upload.upload_urls.iter().map(|url| url.chunk_index).collect();
-        let rest: Vec<u32> = (0..total).filter(|chunk| !first.contains(chunk)).collect();
-        let first = stream::iter(upload.upload_urls.clone()).map(Ok);
-        first
-            .chain(self.pages(&rest))
-            .try_for_each_concurrent(parallel.max(1), |url| self.chunk(url))
-            .await?;
+        let order = &AsyncMutex::new(Order::new(upload));
+        let hands = (0..parallel.max(1)).map(|_| async move {
+            while let Some(url) = self.next(order).await? {
+                if let Some(advised) = self.chunk(url).await? {
+                    order.lock().await.advise(advised);
+                }
+            }
+            Ok::<(), ClientError>(())
+        });
+        try_join_all(hands).await?;
         self.source.unchanged().await?;
         Ok(())
     }
 
-    /// URLs that did not fit into the first reply, fetched when their turn comes.
-    fn pages(&self, chunks: &[u32]) -> impl Stream<Item = Result<UploadUrl, ClientError>> {
-        let pages: Vec<Vec<u32>> = chunks.chunks(PAGE).map(<[u32]>::to_vec).collect();
-        stream::iter(pages)
-            .then(move |page| async move { self.fresh(&page).await })
-            .map_ok(|urls| stream::iter(urls).map(Ok))
-            .try_flatten()
+    /// The next chunk's URL. Those that did not fit into the first reply are fetched when their turn comes.
+    async fn next(&self, order: &AsyncMutex<Order>) -> Result<Option<UploadUrl>, ClientError> {
+        let mut order = order.lock().await;
+        while let Some(chunk) = order.chunks.pop_front() {
+            if !order.urls.contains_key(&chunk) {
+                let page = order.page(chunk);
+                let fresh = self.fresh(&page).await?;
+                order.urls.extend(fresh.into_iter().map(|url| (url.chunk_index, url)));
+            }
+            // One without a URL has arrived already.
+            if let Some(url) = order.urls.remove(&chunk) {
+                return Ok(Some(url));
+            }
+        }
+        Ok(None)
     }
 
     /// Fresh URLs for those of the chunks that have not arrived.
@@ -117,11 +159,15 @@ impl Uploader<'_> {
     }
 
     /// Uploads one chunk and tells the server; tries again what may pass, with a fresh URL where the old one is refused.
-    async fn chunk(&self, mut url: UploadUrl) -> Result<(), ClientError> {
+    /// Returns the chunk that the server wants next.
+    async fn chunk(&self, mut url: UploadUrl) -> Result<Option<u32>, ClientError> {
         let mut delays = self.api.patience.delays().build();
         let mut refused_before = false;
         loop {
-            let Err(error) = self.put_and_tell(&url).await else { return Ok(()) };
+            let error = match self.put_and_tell(&url).await {
+                Ok(advised) => return Ok(advised),
+                Err(error) => error,
+            };
             let refused = matches!(error, ClientError::Refused { status: 403, .. });
             let again = error.retryable()
                 || matches!(error.code(), "chunk_not_uploaded" | "size_mismatch")
@@ -135,7 +181,7 @@ impl Uploader<'_> {
                     // It had arrived, only the answer was lost.
                     None => {
                         self.meter.end(url.chunk_index, url.expected_size);
-                        return Ok(());
+                        return Ok(None);
                     }
                 }
             } else {
@@ -145,7 +191,7 @@ impl Uploader<'_> {
         }
     }
 
-    async fn put_and_tell(&self, url: &UploadUrl) -> Result<(), ClientError> {
+    async fn put_and_tell(&self, url: &UploadUrl) -> Result<Option<u32>, ClientError> {
         let (first, size) = checked_range(url, self.source.size())?;
         let sent = self.meter.begin(url.chunk_index);
         let outcome = async {

@@ -17,6 +17,9 @@ pub struct NewUpload {
     pub chunk_size_mb: serde_json::Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
+    /// Left out if not asked for: servers of earlier versions refuse it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub word_timestamps: bool,
 }
 
 /// Its reply.
@@ -44,6 +47,19 @@ pub struct UploadUrl {
     pub expected_size: u64,
     /// First and last byte, inclusive.
     pub byte_range: [u64; 2],
+}
+
+/// Reply of `POST /chunk-upload-complete`.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Notice {
+    #[serde(default)]
+    pub advice: Option<Advice>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct Advice {
+    /// The chunk to upload next.
+    pub next: u32,
 }
 
 /// Reply of `POST /chunked-upload-urls`.

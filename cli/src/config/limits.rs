@@ -12,6 +12,15 @@ pub struct LimitArgs {
           value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub max_concurrent_chunks: Option<u32>,
 
+    /// A chunk with more audio than this is divided into parts of at most this length, which many workers take
+    #[arg(long, env = "SCRIPTORIUM_PART_SECONDS", value_name = "SECONDS", default_value = "300", value_parser = interval)]
+    pub part_seconds: Duration,
+
+    /// Parts of one chunk that are queued or worked on at once
+    #[arg(long, env = "SCRIPTORIUM_MAX_CONCURRENT_PARTS", value_name = "N", default_value = "16",
+          value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub max_concurrent_parts: u32,
+
     /// How often a failed chunk is tried again
     #[arg(long, env = "SCRIPTORIUM_MAX_CHUNK_RETRIES", value_name = "N", default_value = "3",
           value_parser = clap::value_parser!(u32).range(0..=100))]
@@ -71,6 +80,7 @@ impl LimitArgs {
         let defaults = Limits::default();
         Limits {
             max_parallel_chunks: self.max_concurrent_chunks.unwrap_or_else(|| parallel_chunks(slots)),
+            max_parallel_parts: self.max_concurrent_parts,
             max_retries: self.max_chunk_retries,
             retry_delay_ms: milliseconds(self.chunk_retry_delay_seconds),
             processing_timeout_ms: milliseconds(self.processing_timeout_seconds),

@@ -15,6 +15,8 @@ pub struct ServeConfig {
     pub model_dir: PathBuf,
     /// Transcription slots.
     pub slots: usize,
+    /// Audio of the longest task; chunks with more are divided.
+    pub part_length: Duration,
     pub gateway: GatewayConfig,
     /// Between two looks for what is late, lost or over.
     pub sweep_interval: Duration,
@@ -31,6 +33,7 @@ impl ServeConfig {
             data_dir,
             model_dir,
             slots,
+            part_length: Duration::from_secs(300),
             gateway: GatewayConfig {
                 upload_base: UploadBase::FromRequestHost,
                 limits,
@@ -50,6 +53,7 @@ impl TryFrom<&ServeArgs> for ServeConfig {
         let mut config = Self::new(args.storage.data_dir()?, &args.engine);
         config.sweep_interval = limits.sweep_interval_seconds;
         config.drain = limits.drain_seconds;
+        config.part_length = limits.part_seconds;
         config.gateway = GatewayConfig {
             max_parallel_uploads: limits.max_parallel_uploads,
             url_expiry: limits.url_expiry_seconds,

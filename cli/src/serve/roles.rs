@@ -95,7 +95,7 @@ pub(super) async fn run(
         Box::pin(scriptorium_coordinator::run(CoordinatorConfig::default(), jobs.clone(), stop))
     });
     let mut worker = Running::start(Role::Worker, |stop| {
-        let config = WorkerConfig { slots: config.slots };
+        let config = WorkerConfig { slots: config.slots, part_length: config.part_length };
         let (engine, queue, objects) = (engine.clone(), jobs.queue.clone(), jobs.objects.clone());
         Box::pin(scriptorium_worker::run(config, engine, queue, objects, stop))
     });

@@ -81,6 +81,7 @@ impl Session<'_> {
                 ChunkSize::Megabytes(megabytes) => Value::from(megabytes),
             },
             language: self.args.language.clone(),
+            word_timestamps: self.args.word_timestamps,
         }
     }
 

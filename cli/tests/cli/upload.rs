@@ -48,6 +48,7 @@ async fn upload(
         total_size: source.size(),
         chunk_size_mb: 1.into(),
         language: None,
+        word_timestamps: false,
     };
     let begun = api.begin(&new).await.unwrap();
     let meter = Arc::new(Meter::default());

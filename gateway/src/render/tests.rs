@@ -3,7 +3,16 @@ use scriptorium_contracts::media::MediaInfo;
 use scriptorium_contracts::transcript::{GapReason, Segment};
 
 fn segment(start: f64, end: f64, text: &str) -> Segment {
-    Segment { id: 0, start, end, text: text.into(), avg_logprob: -0.2, no_speech_prob: 0.1, language: None }
+    Segment {
+        id: 0,
+        start,
+        end,
+        text: text.into(),
+        avg_logprob: -0.2,
+        no_speech_prob: 0.1,
+        language: None,
+        words: Vec::new(),
+    }
 }
 
 fn transcript(segments: Vec<Segment>, gaps: Vec<Gap>) -> Transcript {
@@ -14,6 +23,7 @@ fn transcript(segments: Vec<Segment>, gaps: Vec<Gap>) -> Transcript {
         duration: 4_000.0,
         segments,
         gaps,
+        coverage: None,
         media: MediaInfo {
             container: "wav".into(),
             codec: "pcm_s16le".into(),
@@ -25,6 +35,7 @@ fn transcript(segments: Vec<Segment>, gaps: Vec<Gap>) -> Transcript {
         },
         engine: "whisper".into(),
         model: "tiny.en".into(),
+        word_timestamps: None,
     }
 }
 

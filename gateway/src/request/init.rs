@@ -113,7 +113,7 @@ impl InitRequest {
             options: JobOptions {
                 language,
                 prompt: self.prompt.filter(|prompt| !prompt.trim().is_empty()),
-                word_timestamps: false,
+                word_timestamps: self.word_timestamps,
                 use_llm: false,
                 llm_mode: self.llm_mode,
             },
@@ -130,7 +130,6 @@ impl InitRequest {
         }
         let asked = [
             ("use_llm", self.use_llm, "correction by a language model"),
-            ("word_timestamps", self.word_timestamps, "times of single words"),
             ("webhook_url", self.webhook_url.is_some(), "webhooks"),
             ("checksum", self.checksum.is_some(), "declared checksums"),
         ];

@@ -27,6 +27,16 @@ pub struct NoticeReply {
     status: JobState,
     uploaded_chunks: u32,
     total_chunks: u32,
+    /// Absent where the order of the rest does not matter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<Advice>,
+}
+
+/// What the client had best do now.
+#[derive(Debug, Serialize)]
+pub struct Advice {
+    /// The chunk to upload next: others that are uploaded already wait for it.
+    next: u32,
 }
 
 pub async fn notice(
@@ -66,6 +76,7 @@ pub async fn notice(
         status: header.state,
         uploaded_chunks: header.uploaded.len(),
         total_chunks: header.total_chunks(),
+        advice: header.advised_chunk().map(|next| Advice { next }),
     }))
 }
 

@@ -9,7 +9,7 @@ use axum::extract::State;
 use scriptorium_contracts::failure::Failure;
 use scriptorium_contracts::job::{ChunkRecord, ChunkState, JobHeader, JobState};
 use scriptorium_contracts::media::MediaInfo;
-use scriptorium_contracts::transcript::Gap;
+use scriptorium_contracts::transcript::{Coverage, Gap};
 use scriptorium_contracts::{JobId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -50,6 +50,9 @@ pub struct StatusReply {
     media: Option<MediaInfo>,
     /// Stretches without text, once the job has ended.
     gaps: Vec<Gap>,
+    /// Seconds by what became of them, once the job has ended; their sum is the duration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coverage: Option<Coverage>,
     /// Why the job failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Failure>,
@@ -94,9 +97,9 @@ pub async fn status(
         return Err(Problem::new(Code::MalformedQuery, "Pages count from 1."));
     }
     let header = app.header(job).await?;
-    let chunks = uploads::page_of(&header, page);
-    let records = app.jobs.store.chunk_records(job, chunks.start, uploads::PAGE).await?;
-    let next = (chunks.end < header.total_chunks())
+    let first = (page - 1).saturating_mul(uploads::PAGE).min(header.total_chunks());
+    let records = app.jobs.store.chunk_records(job, first, uploads::PAGE).await?;
+    let next = (header.total_chunks() - first > uploads::PAGE)
         .then(|| format!("/chunked-upload-status?parent_job_id={job}&page={}", page + 1));
     Ok(axum::Json(reply(header, records, next, scriptorium_shared::clock::now())))
 }
@@ -125,6 +128,7 @@ fn reply(header: JobHeader, records: Vec<ChunkRecord>, next: Option<String>, now
         estimated_time_remaining: remaining.filter(|seconds| *seconds > 0).map(estimate::in_words),
         media: header.media,
         gaps: summary.as_ref().map(|summary| summary.gaps.clone()).unwrap_or_default(),
+        coverage: summary.as_ref().and_then(|summary| summary.coverage),
         error: header.failure,
         duration: summary.as_ref().map(|summary| summary.duration),
         language: summary.map(|summary| summary.language),

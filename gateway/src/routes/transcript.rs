@@ -18,7 +18,7 @@ use serde::Deserialize;
 
 /// Bytes that are read from the object store at once.
 const PIECE: usize = 1 << 20;
-/// The longest transcript that is rendered, in bytes of its JSON: some 200 hours of speech.
+/// The longest transcript that is rendered, in bytes of its JSON: some 200 hours of speech, 80 with times of words.
 const MAX_RENDERED: u64 = 128 << 20;
 
 #[derive(Debug, Deserialize)]

@@ -171,6 +171,7 @@ impl House {
             duration: 12.5,
             segments: 1,
             gaps: Vec::new(),
+            coverage: None,
         };
         let input = Input::Assembled { epoch: header.assembly_epoch, text: text.to_owned(), summary };
         self.advance(job, input).await

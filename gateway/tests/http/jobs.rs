@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 async fn fail(house: &House, job: scriptorium_contracts::JobId, chunk: u32, code: FailureCode) {
     let epoch = house.epoch(job, chunk).await;
     let failure = Failure::new(code, "Bytes are missing.");
-    house.advance(job, Input::Failed { chunk, epoch, failure }).await;
+    house.advance(job, Input::Failed { chunk, part: None, epoch, failure }).await;
 }
 
 #[tokio::test]

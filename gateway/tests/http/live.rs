@@ -71,7 +71,7 @@ async fn every_way_to_end_ends_the_stream() {
     house.advance(failed, Input::Uploaded { chunk: 0 }).await;
     let epoch = house.epoch(failed, 0).await;
     let failure = Failure::new(FailureCode::NotAudio, "This is a text file.");
-    house.advance(failed, Input::Failed { chunk: 0, epoch, failure }).await;
+    house.advance(failed, Input::Failed { chunk: 0, part: None, epoch, failure }).await;
     let frames = stream.rest().await;
     assert_eq!(kinds(&frames), ["initialized", "progress_update", "chunk_failed", "job_failed"]);
     assert_eq!(

@@ -38,7 +38,7 @@ async fn finished(house: &House) -> JobId {
     }
     let epoch = house.epoch(job, 5).await;
     let failure = Failure::new(FailureCode::DamagedMedia, "Damaged.");
-    house.advance(job, Input::Failed { chunk: 5, epoch, failure }).await;
+    house.advance(job, Input::Failed { chunk: 5, part: None, epoch, failure }).await;
     house.assemble(job, "done").await;
     job
 }

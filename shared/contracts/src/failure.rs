@@ -39,6 +39,19 @@ impl FailureCode {
         }
     }
 
+    /// Perhaps only some seconds of the audio are the cause: without them the rest can be had.
+    pub const fn may_be_local(self) -> bool {
+        match self {
+            Self::EngineFailed | Self::WorkerLost | Self::Internal => true,
+            Self::NotAudio
+            | Self::UnsupportedMedia
+            | Self::DamagedMedia
+            | Self::StorageUnavailable
+            | Self::TimedOut
+            | Self::AssemblyFailed => false,
+        }
+    }
+
     /// The whole recording is concerned: the job fails at once.
     pub const fn ends_job(self) -> bool {
         match self {

@@ -10,6 +10,7 @@ pub mod job;
 pub mod media;
 pub mod message;
 pub mod objects;
+pub mod plan;
 pub mod transcript;
 
 pub use ids::{JobId, Timestamp};

@@ -19,6 +19,37 @@ pub struct ChunkTask {
     /// Bytes of a chunk; the last one may be shorter.
     pub chunk_size: u64,
     pub options: JobOptions,
+    /// Only this part of a chunk that is divided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<PartTask>,
+    /// Divide the chunk in any case: something in it has failed again and again, and shall be found.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub divide: bool,
+    /// Only the passages of the chunk that the job's redo list names ([`crate::plan::RedoList`]); the token is the
+    /// assembly's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redo: Option<RedoTask>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RedoTask {
+    /// The recording's language, two-letter code.
+    pub language: String,
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+/// A run of passages of a chunk's plan ([`crate::plan::ChunkPlan`], which lies in the object store).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartTask {
+    /// Which of the chunk's parts it is.
+    pub index: u32,
+    /// The first passage.
+    pub first: u32,
+    /// How many passages.
+    pub count: u32,
 }
 
 /// What a worker answers.
@@ -27,7 +58,14 @@ pub struct WorkerReport {
     pub version: u16,
     pub job: JobId,
     pub chunk: u32,
+    /// Of the task: for a part its own.
     pub epoch: u32,
+    /// Which part of the chunk the report is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<u32>,
+    /// Of a task that does passages again.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub redo: bool,
     pub report: Report,
 }
 
@@ -44,9 +82,18 @@ pub enum Report {
     NeedsChunk {
         needed: u32,
     },
+    /// The chunk holds more audio than a task shall have. Its plan is in the object store; here is how many passages
+    /// each part has.
+    Planned {
+        parts: Vec<u32>,
+    },
     Completed {
         result: Box<ChunkResult>,
     },
+    /// The part's result is in the object store.
+    PartCompleted {},
+    /// The passages that were done again are in the object store.
+    Redone {},
     Failed {
         failure: Failure,
     },
@@ -57,6 +104,13 @@ pub enum Report {
 #[serde(tag = "message", rename_all = "snake_case")]
 pub enum CoordinatorMessage {
     Report(WorkerReport),
+    /// All parts of the chunk have ended: put its result together.
+    Merge {
+        version: u16,
+        job: JobId,
+        chunk: u32,
+        epoch: u32,
+    },
     /// All chunks of the job have ended: put the transcript together.
     Assemble {
         version: u16,

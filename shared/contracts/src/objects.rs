@@ -2,23 +2,48 @@
 
 use crate::ids::JobId;
 
-/// Everything temporary of a job: chunks and init section. Deleted when the job is over.
+/// Everything temporary of a job: chunks, init section, plans and results of parts. Deleted when the job is over.
 pub fn temporary_prefix(job: JobId) -> String {
     format!("jobs/{job}/upload/")
+}
+
+/// The chunks alone.
+pub fn chunks_prefix(job: JobId) -> String {
+    format!("jobs/{job}/upload/chunk-")
 }
 
 pub fn chunk_key(job: JobId, chunk: u32) -> String {
     format!("jobs/{job}/upload/chunk-{chunk:05}")
 }
 
-/// The chunk that an object of [`temporary_prefix`] holds; `None` for other objects.
+/// The chunk that an object of [`chunks_prefix`] holds; `None` for other objects.
 pub fn chunk_of_key(job: JobId, key: &str) -> Option<u32> {
-    key.strip_prefix(&temporary_prefix(job))?.strip_prefix("chunk-")?.parse().ok()
+    key.strip_prefix(&chunks_prefix(job))?.parse().ok()
 }
 
 /// What a worker needs to start in the middle of the recording (JSON, written by the worker that probed it).
 pub fn init_section_key(job: JobId) -> String {
     format!("jobs/{job}/upload/init.json")
+}
+
+/// The plan of a chunk that is divided into parts (JSON, [`crate::plan::ChunkPlan`]).
+pub fn plan_key(job: JobId, chunk: u32) -> String {
+    format!("jobs/{job}/upload/plan-{chunk:05}.json")
+}
+
+/// The result of `count` passages of a chunk's plan, from `first` on (JSON, [`crate::transcript::PartResult`]).
+pub fn part_key(job: JobId, chunk: u32, first: u32, count: u32) -> String {
+    format!("jobs/{job}/upload/part-{chunk:05}-{first}-{count}.json")
+}
+
+/// Which passages are done again in the recording's language (JSON, [`crate::plan::RedoList`]).
+pub fn redo_list_key(job: JobId) -> String {
+    format!("jobs/{job}/upload/redo.json")
+}
+
+/// Those passages of one chunk, done again (JSON, [`crate::transcript::PartResult`]).
+pub fn redone_key(job: JobId, chunk: u32) -> String {
+    format!("jobs/{job}/upload/redone-{chunk:05}.json")
 }
 
 /// The finished transcript (JSON, [`crate::transcript::Transcript`]).

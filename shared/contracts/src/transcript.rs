@@ -6,6 +6,19 @@
 use crate::media::MediaInfo;
 use serde::{Deserialize, Serialize};
 
+/// A word and when it is said, inside one passage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Word {
+    /// Milliseconds from the start of the passage.
+    pub start_ms: u64,
+    /// Likewise; not before the start.
+    pub end_ms: u64,
+    /// With its punctuation, and with the space before it: a segment's words one after the other are its text.
+    pub text: String,
+    /// Mean probability of the word's tokens, 0 to 1.
+    pub probability: f32,
+}
+
 /// A stretch of speech with its text, inside one passage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PassageSegment {
@@ -17,6 +30,9 @@ pub struct PassageSegment {
     pub avg_logprob: f32,
     /// Probability that there is no speech.
     pub no_speech_prob: f32,
+    /// The segment's words, if the job asked for their times and they could be found; else none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub words: Vec<Word>,
 }
 
 /// One passage: from one cut to the next. See docs/ARCHITECTURE.md, "The chunk is transport, the passage is speech".
@@ -28,7 +44,18 @@ pub struct PassageResult {
     pub end: i64,
     /// Two-letter code; `None` where nothing was said.
     pub language: Option<String>,
+    /// How sure the model was of `language`, 0 to 1; `None` where it did not choose it: the job named the language, or the
+    /// model knows no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language_probability: Option<f32>,
     pub segments: Vec<PassageSegment>,
+    /// It could not be transcribed, however often it was tried.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub failed: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// A stretch that could not be decoded, in the frames of [`PassageResult::start`]. Counted as silence.
@@ -51,6 +78,24 @@ pub struct ChunkResult {
     /// Which engine and model wrote the text.
     pub engine: String,
     pub model: String,
+    /// As [`Transcript::word_timestamps`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub word_timestamps: Option<bool>,
+}
+
+/// What became of one part of a chunk (an object in the store, written by its worker).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PartResult {
+    pub version: u16,
+    pub passages: Vec<PassageResult>,
+    /// Packets of its passages that could not be decoded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub damaged: Vec<DamagedFrames>,
+    pub engine: String,
+    pub model: String,
+    /// As [`Transcript::word_timestamps`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub word_timestamps: Option<bool>,
 }
 
 impl ChunkResult {
@@ -95,6 +140,18 @@ pub fn written_without_spaces(language: Option<&str>) -> bool {
     matches!(language, Some("zh" | "yue" | "ja" | "th" | "lo" | "km" | "my" | "bo"))
 }
 
+/// A word of the finished transcript, as in the answers of OpenAI's `audio/transcriptions`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TimedWord {
+    /// With its punctuation, and with the space before it: a segment's words one after the other are its text.
+    pub word: String,
+    /// Seconds.
+    pub start: f64,
+    pub end: f64,
+    /// Mean probability of the word's tokens, 0 to 1.
+    pub probability: f32,
+}
+
 /// A segment of the finished transcript. Times are milliseconds of the recording, written as seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Segment {
@@ -107,6 +164,9 @@ pub struct Segment {
     pub no_speech_prob: f32,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub language: Option<String>,
+    /// As [`PassageSegment::words`]; within the segment's times, in order, none before the end of the one before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub words: Vec<TimedWord>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,6 +187,19 @@ pub struct Gap {
     pub reason: GapReason,
 }
 
+/// Where the seconds of the recording went. The sum is the duration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// Within a segment with text.
+    pub transcribed: f64,
+    /// Silence, noise, or what the engine heard no words in.
+    pub no_speech: f64,
+    /// Bytes that could not be decoded ([`GapReason::Damaged`]).
+    pub damaged: f64,
+    /// Decoded, but not transcribed ([`GapReason::Failed`]).
+    pub failed: f64,
+}
+
 /// The finished transcript. A pure function of the recording, the engine and the options: it holds nothing of chunk
 /// sizes, workers, retries or the time of day.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -139,9 +212,15 @@ pub struct Transcript {
     pub duration: f64,
     pub segments: Vec<Segment>,
     pub gaps: Vec<Gap>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<Coverage>,
     pub media: MediaInfo,
     pub engine: String,
     pub model: String,
+    /// Absent unless the job asked for times of words; `false` if the model that wrote the text cannot tell them. A segment
+    /// whose words could not be found lacks them also where this is `true`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub word_timestamps: Option<bool>,
 }
 
 #[cfg(test)]
@@ -186,12 +265,15 @@ mod tests {
             text: text.to_owned(),
             avg_logprob: -0.5,
             no_speech_prob: 0.1,
+            words: Vec::new(),
         };
         let passage = |language: Option<&str>, texts: &[&str]| PassageResult {
             start: 0,
             end: 16_000,
             language: language.map(str::to_owned),
+            language_probability: None,
             segments: texts.iter().map(|text| segment(text)).collect(),
+            failed: false,
         };
         let mut result = ChunkResult {
             frames: 48_000,
@@ -204,6 +286,7 @@ mod tests {
             damaged: Vec::new(),
             engine: "whisper".to_owned(),
             model: "tiny".to_owned(),
+            word_timestamps: None,
         };
         assert_eq!(result.text(), "One. Two. Three.");
         result.passages.clear();

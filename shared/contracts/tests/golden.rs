@@ -46,9 +46,18 @@ fn golden<T: Serialize + DeserializeOwned + PartialEq + Debug + 'static>(name: &
 fn all() -> Vec<Golden> {
     let mut all = vec![
         golden("chunk_task", values::task()),
+        golden("chunk_task_part", values::part_task()),
+        golden("chunk_task_redo", values::redo_task()),
+        golden("redo_list", values::redo_list()),
+        golden("chunk_plan", values::plan()),
+        golden("part_result", values::part_result()),
         golden("chunk_result", values::full_result()),
         golden("chunk_result_plain", support::samples::result_of(0)),
+        golden("chunk_result_words", values::result_with_words()),
         golden("transcript", values::transcript()),
+        golden("transcript_with_coverage", values::transcript_with_coverage()),
+        golden("transcript_words", values::transcript_with_words()),
+        golden("transcript_without_words", values::transcript_without_words()),
         golden("failure_codes", values::all_failure_codes()),
         golden("job_states", values::all_job_states()),
         golden("chunk_states", values::all_chunk_states()),

@@ -37,7 +37,7 @@ fn complete(ledger: &mut Ledger, chunk: u32) {
 
 fn fail(ledger: &mut Ledger, chunk: u32, code: FailureCode) {
     let epoch = ledger.chunk(chunk).epoch;
-    apply(ledger, Input::Failed { chunk, epoch, failure: Failure::new(code, "It failed.") });
+    apply(ledger, Input::Failed { chunk, part: None, epoch, failure: Failure::new(code, "It failed.") });
 }
 
 fn assembled(ledger: &mut Ledger) {
@@ -82,8 +82,8 @@ fn a_failed_first_chunk_does_not_hold_up_the_others() {
 #[test]
 fn a_lost_probe_report_does_not_hold_up_the_others() {
     let mut ledger = job(2, 2);
-    apply(&mut ledger, Input::Started { chunk: 0, epoch: 1 });
-    apply(&mut ledger, Input::TaskLost { chunk: 0, epoch: 1 });
+    apply(&mut ledger, Input::Started { chunk: 0, part: None, epoch: 1 });
+    apply(&mut ledger, Input::TaskLost { chunk: 0, part: None, epoch: 1 });
     complete(&mut ledger, 0);
     complete(&mut ledger, 1);
     assert_eq!(ledger.header().state, JobState::Assembling);
@@ -192,7 +192,7 @@ fn a_delayed_try_is_void_after_another_one() {
     let delayed = ledger.effects.values().last().unwrap().clone();
     assert!(delayed.due > START);
     // The house starts anew before the delay is over.
-    apply(&mut ledger, Input::TaskLost { chunk: 0, epoch: 2 });
+    apply(&mut ledger, Input::TaskLost { chunk: 0, part: None, epoch: 2 });
     assert_eq!(ledger.chunk(0).epoch, 3);
     let result = Box::new(samples::result_of(0));
     apply(&mut ledger, Input::Completed { chunk: 0, epoch: 2, result });

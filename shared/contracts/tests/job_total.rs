@@ -59,12 +59,16 @@ fn input(raw: Raw, ledger: &Ledger) -> Input {
     let Raw { kind, chunk, other, wrong_epoch, code, text, .. } = raw;
     let header = ledger.header();
     let current = if chunk < header.total_chunks() { ledger.chunk(chunk).epoch } else { 1 };
-    let epoch = wrong_epoch.unwrap_or(current);
+    // Of a divided chunk mostly a part that exists.
+    let parts = if chunk < header.total_chunks() { ledger.chunk(chunk).parts } else { Vec::new() };
+    let part = (!parts.is_empty() && other % 8 > 0).then_some(other % 8);
+    let token = part.and_then(|part| parts.get(part as usize)).map_or(current, |part| part.epoch);
+    let epoch = wrong_epoch.unwrap_or(token);
     let failure = Failure::new(code, text.clone());
     let assembly = wrong_epoch.unwrap_or(header.assembly_epoch);
     match kind {
         0..16 => Input::Uploaded { chunk },
-        16..24 => Input::Started { chunk, epoch },
+        16..24 => Input::Started { chunk, part, epoch },
         24..28 => Input::Probed { media: samples::media() },
         28..36 => Input::NeedsChunk { chunk, epoch, needed: other },
         36..44 => {
@@ -72,11 +76,19 @@ fn input(raw: Raw, ledger: &Ledger) -> Input {
             result.passages.push(samples::passage(None, &[&text]));
             Input::Completed { chunk, epoch, result: Box::new(result) }
         }
-        44..50 => Input::Failed { chunk, epoch, failure },
-        50..53 => Input::TaskLost { chunk, epoch },
+        44..48 => Input::Failed { chunk, part, epoch, failure },
+        48..50 => Input::Planned { chunk, epoch, parts: vec![other % 4; (other % 9) as usize] },
+        50..52 => Input::TaskLost { chunk, part, epoch },
+        52 => Input::PartCompleted { chunk, part: other % 8, epoch },
         53..57 => Input::Retry { chunk },
         57 => Input::Cancel { reason: text },
-        58..60 => Input::Assembled { epoch: assembly, text, summary: samples::summary() },
+        58 if other % 3 == 0 => {
+            let chunks = header.completed.iter().filter(|chunk| chunk % 2 == 0).collect();
+            Input::Redo { epoch: assembly, language: text, chunks }
+        }
+        58 => Input::Redone { chunk, epoch: assembly },
+        59 if other % 2 == 0 => Input::RedoFailed { chunk, epoch: assembly, failure },
+        59 => Input::Assembled { epoch: assembly, text, summary: samples::summary() },
         60 => Input::AssemblyFailed { epoch: assembly, failure },
         _ => Input::Tick,
     }
@@ -108,8 +120,8 @@ proptest! {
                     prop_assert_eq!(problem, StepError::NoSuchChunk(input.chunk().unwrap()));
                 }
             }
-            // Repeated at once, it has nothing more to do; but a time-out and a wait go on.
-            if !matches!(input, Input::Tick | Input::NeedsChunk { .. }) && exists {
+            // Repeated at once, it has nothing more to do; but a time-out and a wait go on, and a redo is published anew.
+            if !matches!(input, Input::Tick | Input::NeedsChunk { .. } | Input::Redo { .. }) && exists {
                 prop_assert!(!ledger.apply(input.clone(), now).unwrap().changed, "{:?} twice", input);
             }
         }
@@ -147,13 +159,13 @@ fn the_largest_job_costs_little_an_event() {
     }
     while let Some(chunk) = ledger.header().in_flight.first() {
         let epoch = ledger.chunk(chunk).epoch;
-        apply(&mut ledger, Input::Started { chunk, epoch });
+        apply(&mut ledger, Input::Started { chunk, part: None, epoch });
         let result = Box::new(samples::result_of(chunk));
         let failure = Failure::new(FailureCode::DamagedMedia, "Noise.");
         apply(
             &mut ledger,
             if chunk % 5 == 3 {
-                Input::Failed { chunk, epoch, failure }
+                Input::Failed { chunk, part: None, epoch, failure }
             } else {
                 Input::Completed { chunk, epoch, result }
             },
@@ -242,7 +254,7 @@ fn kept_objects_are_deleted_at_last() {
     let mut ledger = Ledger::new(samples::new_job(), START);
     ledger.apply(Input::Uploaded { chunk: 0 }, START).unwrap();
     let failure = Failure::new(FailureCode::NotAudio, "A picture.");
-    ledger.apply(Input::Failed { chunk: 0, epoch: 1, failure }, START).unwrap();
+    ledger.apply(Input::Failed { chunk: 0, part: None, epoch: 1, failure }, START).unwrap();
     assert_eq!((ledger.header().state, ledger.deletions), (JobState::Failed, 0));
     let end = START.plus(Limits::default().retention_ms);
     assert!(!ledger.apply(Input::Tick, Timestamp(end.0 - 1)).unwrap().changed);

@@ -163,7 +163,7 @@ fn take_messages(step: &mut Step, now: Timestamp) -> Vec<PendingEffect> {
     let mut messages = Vec::new();
     for pending in step.effects.iter_mut().filter(|pending| pending.due <= now) {
         match pending.effect {
-            Effect::PublishTask { .. } | Effect::PublishAssembly { .. } => {
+            Effect::PublishTask { .. } | Effect::PublishMerge { .. } | Effect::PublishAssembly { .. } => {
                 messages.push(pending.clone());
                 pending.due = now.plus(PERFORM_GRACE_MS);
             }

@@ -7,7 +7,7 @@ use crate::objects::ObjectsError;
 use crate::queue::Topic;
 use crate::store::DueEffect;
 use futures::future::join_all;
-use scriptorium_contracts::job::{ChunkState, Effect, PendingEffect};
+use scriptorium_contracts::job::{ChunkRecord, ChunkState, Effect, PartState, PendingEffect, Redo};
 use scriptorium_contracts::message::{ChunkTask, CoordinatorMessage, VERSION};
 use scriptorium_contracts::{JobId, objects};
 use std::time::Duration;
@@ -19,7 +19,7 @@ const OBJECTS_TIMEOUT: Duration = Duration::from_secs(30);
 
 fn is_message(due: &DueEffect) -> bool {
     match due.effect {
-        Ok(Effect::PublishTask { .. } | Effect::PublishAssembly { .. }) => true,
+        Ok(Effect::PublishTask { .. } | Effect::PublishMerge { .. } | Effect::PublishAssembly { .. }) => true,
         Ok(Effect::DeleteTemporaryObjects { .. }) | Err(_) => false,
     }
 }
@@ -43,14 +43,18 @@ struct Unavailable {
 impl Unavailable {
     fn concerns(&self, effect: &Effect) -> bool {
         match effect {
-            Effect::PublishTask { .. } | Effect::PublishAssembly { .. } => self.queue,
+            Effect::PublishTask { .. } | Effect::PublishMerge { .. } | Effect::PublishAssembly { .. } => {
+                self.queue
+            }
             Effect::DeleteTemporaryObjects { .. } => self.objects,
         }
     }
 
     fn learn(&mut self, effect: &Effect) {
         match effect {
-            Effect::PublishTask { .. } | Effect::PublishAssembly { .. } => self.queue = true,
+            Effect::PublishTask { .. } | Effect::PublishMerge { .. } | Effect::PublishAssembly { .. } => {
+                self.queue = true;
+            }
             Effect::DeleteTemporaryObjects { .. } => self.objects = true,
         }
     }
@@ -140,6 +144,11 @@ impl Jobs {
             Effect::PublishTask { task } => {
                 Ok(self.queue.publish(Topic::Tasks, serde_json::to_vec(task)?).await?)
             }
+            Effect::PublishMerge { job, chunk, epoch } => {
+                let message =
+                    CoordinatorMessage::Merge { version: VERSION, job: *job, chunk: *chunk, epoch: *epoch };
+                Ok(self.queue.publish(Topic::Coordinator, serde_json::to_vec(&message)?).await?)
+            }
             Effect::PublishAssembly { job, epoch } => self.publish_assembly(*job, *epoch).await,
             Effect::DeleteTemporaryObjects { job } => {
                 let prefix = objects::temporary_prefix(*job);
@@ -156,12 +165,25 @@ impl Jobs {
     /// Is the effect for nothing, because the job has moved on since?
     async fn outdated(&self, effect: &Effect) -> Result<bool, JobsError> {
         match effect {
-            Effect::PublishTask { task: ChunkTask { job, chunk, epoch, .. } } => {
-                let Some((header, chunks)) = self.store.load(*job, &[*chunk]).await? else { return Ok(true) };
-                let wanted = chunks
-                    .get(chunk)
-                    .is_some_and(|record| record.epoch == *epoch && record.state == ChunkState::Queued);
-                Ok(header.state.is_final() || !wanted)
+            Effect::PublishTask { task: ChunkTask { job, chunk, epoch, redo: Some(_), .. } } => {
+                let header = self.header(*job).await?;
+                Ok(header.is_none_or(|header| {
+                    let wanted = |redo: &Redo| redo.under_way.contains(*chunk);
+                    header.assembly_epoch != *epoch || !header.redo.as_ref().is_some_and(wanted)
+                }))
+            }
+            Effect::PublishTask { task: ChunkTask { job, chunk, epoch, part, redo: None, .. } } => {
+                let wanted = |record: &ChunkRecord| match part {
+                    None => record.epoch == *epoch && record.state == ChunkState::Queued,
+                    Some(part) => record
+                        .parts
+                        .get(part.index as usize)
+                        .is_some_and(|found| found.epoch == *epoch && found.state == PartState::Queued),
+                };
+                self.chunk_outdated(*job, *chunk, wanted).await
+            }
+            Effect::PublishMerge { job, chunk, epoch } => {
+                self.chunk_outdated(*job, *chunk, |record| record.epoch == *epoch).await
             }
             Effect::PublishAssembly { job, epoch } => {
                 let header = self.header(*job).await?;
@@ -169,5 +191,15 @@ impl Jobs {
             }
             Effect::DeleteTemporaryObjects { .. } => Ok(false),
         }
+    }
+
+    async fn chunk_outdated(
+        &self,
+        job: JobId,
+        chunk: u32,
+        wanted: impl Fn(&ChunkRecord) -> bool,
+    ) -> Result<bool, JobsError> {
+        let Some((header, chunks)) = self.store.load(job, &[chunk]).await? else { return Ok(true) };
+        Ok(header.state.is_final() || !chunks.get(&chunk).is_some_and(wanted))
     }
 }

@@ -5,7 +5,7 @@ use super::perform::in_time;
 use super::{Jobs, JobsError};
 use crate::clock;
 use futures::{StreamExt, stream};
-use scriptorium_contracts::job::{Input, JobHeader, JobState};
+use scriptorium_contracts::job::{ChunkRecord, Input, JobHeader, JobState, PartState};
 use scriptorium_contracts::{JobId, Timestamp, objects};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -51,8 +51,8 @@ impl Jobs {
         }
         let lost: Vec<u32> = header.in_flight.iter().collect();
         let Some((_, records)) = self.store.load(job, &lost).await? else { return Ok(()) };
-        for record in records.values() {
-            self.advance(job, Input::TaskLost { chunk: record.index, epoch: record.epoch }).await?;
+        for input in records.values().flat_map(lost_tasks) {
+            self.advance(job, input).await?;
         }
         if header.state == JobState::Assembling {
             self.publish_assembly(job, header.assembly_epoch).await?;
@@ -114,7 +114,7 @@ impl Jobs {
     async fn find_lost_notices(&self, header: &JobHeader) -> Result<(), JobsError> {
         let job = header.id;
         let layout = header.layout().ok_or(JobsError::Damaged(job))?;
-        let prefix = objects::temporary_prefix(job);
+        let prefix = objects::chunks_prefix(job);
         for (key, size) in in_time(Box::pin(self.objects.list(&prefix))).await? {
             let Some(chunk) = objects::chunk_of_key(job, &key) else { continue };
             let whole = layout.range(chunk).is_some_and(|range| range.size() == size);
@@ -161,6 +161,17 @@ impl Jobs {
         }
         Ok(())
     }
+}
+
+/// The tasks of a chunk that were under way; of a divided chunk those of its parts, or its merge.
+fn lost_tasks(record: &ChunkRecord) -> Vec<Input> {
+    let chunk = record.index;
+    let parts: Vec<Input> = (0..)
+        .zip(&record.parts)
+        .filter(|(_, part)| matches!(part.state, PartState::Queued | PartState::Processing))
+        .map(|(index, part)| Input::TaskLost { chunk, part: Some(index), epoch: part.epoch })
+        .collect();
+    if parts.is_empty() { vec![Input::TaskLost { chunk, part: None, epoch: record.epoch }] } else { parts }
 }
 
 fn report(error: &JobsError, job: Option<JobId>) {

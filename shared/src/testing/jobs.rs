@@ -49,9 +49,16 @@ pub fn result_of(chunk: u32) -> ChunkResult {
         text: format!("words of chunk {chunk}"),
         avg_logprob: -0.25,
         no_speech_prob: 0.5,
+        words: Vec::new(),
     };
-    let passage =
-        PassageResult { start: 0, end: 16_000, language: Some("en".to_owned()), segments: vec![segment] };
+    let passage = PassageResult {
+        start: 0,
+        end: 16_000,
+        language: Some("en".to_owned()),
+        language_probability: None,
+        segments: vec![segment],
+        failed: false,
+    };
     ChunkResult {
         frames: 16_000,
         absolute_start: Some(u64::from(chunk) * 16_000),
@@ -59,6 +66,7 @@ pub fn result_of(chunk: u32) -> ChunkResult {
         damaged: Vec::new(),
         engine: "whisper".to_owned(),
         model: "tiny.en".to_owned(),
+        word_timestamps: None,
     }
 }
 

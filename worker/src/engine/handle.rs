@@ -31,7 +31,7 @@ pub struct EngineConfig {
 impl EngineConfig {
     /// One slot and the defaults, with the model in `model_dir`.
     pub fn new(model_dir: impl Into<PathBuf>) -> Self {
-        Self { model_dir: model_dir.into(), slots: 1, max_batch: 4, beam_size: 5 }
+        Self { model_dir: model_dir.into(), slots: 1, max_batch: 2, beam_size: 5 }
     }
 }
 
@@ -46,6 +46,8 @@ pub struct EngineInfo {
     pub multilingual: bool,
     /// The languages it knows, as Whisper writes them.
     pub languages: Vec<String>,
+    /// Whether it can tell when each word is said.
+    pub word_timestamps: bool,
 }
 
 /// The engine; clones are handles to the same one. It ends with [`Engine::close`] or with its last handle.
@@ -90,6 +92,7 @@ impl Engine {
             model: dir.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
             multilingual,
             languages: if multilingual { vocab.languages().to_vec() } else { vec!["en".to_owned()] },
+            word_timestamps: model.can_align(),
         };
         let front_end = FrontEnd::new(model.n_mels());
         let queue = Arc::new(Queue::default());
@@ -107,7 +110,8 @@ impl Engine {
         check(&window.samples)?;
         let language = self.language(window.language)?;
         let _entry = self.0.entry.acquire().await.map_err(|_| EngineError::Closed)?;
-        let prepared = self.prepare(window.samples, language, window.prompt).await?;
+        let mut prepared = self.prepare(window.samples, language, window.prompt).await?;
+        prepared.words = window.word_timestamps && self.0.info.word_timestamps;
         let queue = &self.0.queue;
         let run = move |request| async move {
             match queue.run(request).await? {
@@ -138,6 +142,7 @@ impl Engine {
             language: Language::Detect,
             prompt: prepared.prompt,
             task: Task::DetectLanguage,
+            align: false,
         };
         match self.0.queue.run(request).await? {
             Answer::Language(detected) => Ok(detected),
@@ -183,6 +188,7 @@ impl Engine {
             prompt: inner.vocab.prompt(prompt.as_deref().unwrap_or_default()).into(),
             samples,
             language,
+            words: false,
         };
         // It fails only if the runtime is shutting down.
         tokio::task::spawn_blocking(work).await.map_err(|_| EngineError::Closed)

@@ -12,6 +12,8 @@
 //! | `window` | what to decode of a window, again if doubtful |
 //! | `quality` | when a decoding is doubtful |
 //! | `segments` | timestamp tokens → segments |
+//! | `words` | times of tokens → words |
+//! | `weights` | what the file of weights says of itself |
 //! | `vocab` | text ↔ tokens |
 //! | `queue` | batches and threads |
 //! | `model` | the bridge to CTranslate2 (feature `whisper`) |
@@ -28,7 +30,10 @@ mod request;
 mod segments;
 pub mod vad;
 mod vocab;
+#[cfg(feature = "whisper")]
+mod weights;
 mod window;
+mod words;
 
 #[cfg(feature = "whisper")]
 #[path = "model.rs"]
@@ -54,6 +59,8 @@ pub struct Window {
     pub language: Option<String>,
     /// What the model is to take as said before: names, spelling, style. Its last 223 tokens count.
     pub prompt: Option<String>,
+    /// Whether to find when each word is said. The text is the same; the segments' times then are those of their words.
+    pub word_timestamps: bool,
 }
 
 /// The text of a window.
@@ -82,6 +89,22 @@ pub struct WindowSegment {
     pub no_speech_prob: f32,
     /// How many times smaller zlib makes the pass's text; above 2.4 it repeats itself.
     pub compression_ratio: f32,
+    /// The words of `text`, if asked for. None if the model cannot tell them ([`EngineInfo::word_timestamps`]), or could
+    /// not for this segment: no time is made up.
+    pub words: Vec<WindowWord>,
+}
+
+/// A word and when it is said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WindowWord {
+    /// From the start of the window, in milliseconds; not before the segment's start or the end of the word before.
+    pub start_ms: u32,
+    /// Likewise; not before the start (a short word may have no length), not after the segment's end.
+    pub end_ms: u32,
+    /// With its punctuation and the space before it: the words one after the other are the segment's text.
+    pub text: String,
+    /// Mean of the model's probabilities of its tokens, 0 to 1.
+    pub probability: f32,
 }
 
 /// The language of a stretch of sound.

@@ -11,7 +11,9 @@ use ct2rs::sys::{
 
 use super::mel::FRAMES;
 use super::request::{Answer, Decoded, Language, Request, Strategy, Task};
-use super::vocab::Vocab;
+use super::vocab::{Start, Vocab};
+use super::weights;
+use super::words::Alignment;
 use super::{Detected, EngineConfig, EngineError};
 
 /// Largest file of weights that is loaded: large-v3 in float32 has 6.2 GB.
@@ -20,12 +22,19 @@ const MAX_MODEL_BYTES: u64 = 16 << 30;
 const MAX_LENGTH: usize = 448;
 /// A transcript's first timestamp is at most 1 s, in steps of 20 ms.
 const MAX_FIRST_TIMESTAMP: usize = 50;
+/// Frames of attention over which the alignment takes the median, as in Whisper.
+const MEDIAN_FRAMES: i64 = 7;
 
 /// The weights, once for each slot, and what the requests need from the model.
 pub struct Model {
     whisper: Whisper,
     suppressed: Vec<i32>,
     beam_size: usize,
+    start: Start,
+    end_of_text: u32,
+    languages: Vec<String>,
+    /// Whether the heads that tell times are known.
+    aligns: bool,
 }
 
 impl Model {
@@ -57,12 +66,25 @@ impl Model {
         if whisper.is_multilingual() && vocab.languages().is_empty() {
             return Err(invalid("a multilingual model without language tokens".to_owned()));
         }
-        Ok(Self { whisper, suppressed: vocab.suppressed().to_vec(), beam_size: config.beam_size })
+        Ok(Self {
+            whisper,
+            suppressed: vocab.suppressed().to_vec(),
+            beam_size: config.beam_size,
+            start: vocab.start().clone(),
+            end_of_text: vocab.end_of_text(),
+            languages: vocab.languages().to_vec(),
+            aligns: has_alignment_heads(dir, vocab),
+        })
     }
 
     /// Whether the model knows other languages than English.
     pub fn is_multilingual(&self) -> bool {
         self.whisper.is_multilingual()
+    }
+
+    /// Whether the model can tell when tokens are said.
+    pub fn can_align(&self) -> bool {
+        self.aligns
     }
 
     /// Mel bands that the model takes.
@@ -89,8 +111,52 @@ impl Model {
             .collect();
         let results = self.whisper.generate(&encoded, &prompts, &self.options(strategy)).map_err(failed)?;
         same_count(results.len(), batch.len())?;
-        let answers = results.into_iter().zip(languages);
-        Ok(answers.map(|(result, detected)| Answer::Text(decoded(result, detected.language))).collect())
+        let mut answers: Vec<Decoded> =
+            results.into_iter().zip(languages).map(|(result, of)| decoded(result, of.language)).collect();
+        if let ([request], [answer]) = (batch, answers.as_mut_slice())
+            && request.align
+        {
+            answer.alignment = self.align(request, &encoded, answer);
+        }
+        Ok(answers.into_iter().map(Answer::Text).collect())
+    }
+
+    /// When the text tokens of a decoded part, encoded alone, are said. `None` if that cannot be found out: a text without times is
+    /// better than no text.
+    fn align(&self, request: &Request, encoded: &StorageView, decoded: &Decoded) -> Option<Alignment> {
+        if !self.aligns {
+            return None;
+        }
+        let tokens = decoded.tokens.iter().copied();
+        let text: Vec<usize> =
+            tokens.filter(|&token| token < self.end_of_text).map(|token| token as usize).collect();
+        let start = self.start(&decoded.language)?;
+        // What the library adds: one token before the text, one after it.
+        if text.is_empty() || start.len() + text.len() + 2 > MAX_LENGTH {
+            return None;
+        }
+        let frames = request.to.saturating_sub(request.from).min(FRAMES);
+        let aligned = self.whisper.align(encoded, &start, &[text], &[frames], MEDIAN_FRAMES);
+        let aligned = aligned
+            .inspect_err(
+                |error| tracing::warn!(%error, "a text could not be aligned; its words get no times"),
+            )
+            .ok()?
+            .into_iter()
+            .next()?;
+        let path = aligned.alignments.iter().map(|step| (step.token_x, step.frame_x));
+        Alignment::new(path, aligned.text_token_probs)
+    }
+
+    /// The tokens before the text, for the alignment; `None` for a language that the model has no token for.
+    fn start(&self, language: &str) -> Option<Vec<usize>> {
+        let start = self.start.transcript as usize;
+        if !self.is_multilingual() {
+            return Some(vec![start]);
+        }
+        let at = self.languages.iter().position(|known| known == language)?;
+        let language = *self.start.languages.get(at)? as usize;
+        Some(vec![start, language, self.start.transcribe as usize])
     }
 
     /// The encoder's view of each part; shared by language detection and transcription.
@@ -180,6 +246,30 @@ fn decoded(result: WhisperGenerationResult, language: String) -> Decoded {
         avg_logprob: score * length / (length + 1.0),
         no_speech_prob: result.no_speech_prob,
         language,
+        alignment: None,
+    }
+}
+
+/// Whether the configuration names attention heads that tell times, and the decoder has them. (Some models were made of
+/// others and name the heads of those.)
+fn has_alignment_heads(dir: &Path, vocab: &Vocab) -> bool {
+    let heads = vocab.alignment_heads();
+    if heads.is_empty() {
+        return false;
+    }
+    match weights::decoder_shape(&dir.join("model.bin")) {
+        Ok(shape) if shape.has(heads) => true,
+        Ok(shape) => {
+            tracing::warn!(
+                ?shape,
+                "config.json names alignment heads that the model does not have: no times of words"
+            );
+            false
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the shape of the model cannot be read: no times of words");
+            false
+        }
     }
 }
 

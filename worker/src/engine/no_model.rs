@@ -19,6 +19,10 @@ impl Model {
         match *self {}
     }
 
+    pub fn can_align(&self) -> bool {
+        match *self {}
+    }
+
     pub fn n_mels(&self) -> usize {
         match *self {}
     }

@@ -149,6 +149,7 @@ impl Drop for CloseOnPanic<'_> {
 /// of its neighbours.
 fn answer(model: &Model, batch: Vec<Job>) {
     let requests: Vec<&Request> = batch.iter().map(|job| &job.request).collect();
+    tracing::debug!(windows = requests.len(), "the model begins a batch");
     match model.run(&requests) {
         Ok(answers) => {
             for (job, answer) in batch.into_iter().zip(answers) {

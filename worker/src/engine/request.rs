@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Detected;
 use super::mel::Mel;
+use super::words::Alignment;
 
 /// One pass of the model over a part of a window.
 #[derive(Debug, Clone)]
@@ -16,6 +17,8 @@ pub struct Request {
     /// Tokens (by name) before the transcript: what was said before, or nothing.
     pub prompt: Arc<[String]>,
     pub task: Task,
+    /// Whether to find when the tokens of the transcript are said.
+    pub align: bool,
 }
 
 /// The language of the part.
@@ -61,12 +64,17 @@ pub struct Decoded {
     pub no_speech_prob: f32,
     /// As given or detected.
     pub language: String,
+    /// When the text tokens are said; `None` if not asked for or not found.
+    pub alignment: Option<Alignment>,
 }
 
 impl Request {
-    /// Whether the model can work on both in one call: it takes one task and one length of prompt at a time.
+    /// Whether the model can work on both in one call: it takes one task and one length of prompt at a time, and its
+    /// alignment of a text depends on the lengths of the others in the call, so what is to be aligned goes alone.
     pub fn fits(&self, other: &Self) -> bool {
-        self.task == other.task
+        !self.align
+            && !other.align
+            && self.task == other.task
             && self.prompt.len() == other.prompt.len()
             && (self.language == Language::Detect) == (other.language == Language::Detect)
     }

@@ -31,6 +31,17 @@ pub struct Vocab {
     timestamp_begin: u32,
     languages: Vec<String>,
     suppressed: Vec<i32>,
+    start: Start,
+    alignment_heads: Vec<(u32, u32)>,
+}
+
+/// Tokens that the decoder starts from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    pub transcript: u32,
+    /// In the order of [`Vocab::languages`].
+    pub languages: Vec<u32>,
+    pub transcribe: u32,
 }
 
 /// The lists of token ids in `config.json` that the inference library uses without looking at them.
@@ -42,6 +53,9 @@ struct ModelConfig {
     suppress_ids_begin: Vec<u32>,
     #[serde(default)]
     lang_ids: Vec<u32>,
+    /// Written as `null` for models of which nobody knows them.
+    #[serde(default)]
+    alignment_heads: Option<Vec<(u32, u32)>>,
 }
 
 impl Vocab {
@@ -82,12 +96,14 @@ impl Vocab {
         if let Some(id) = lists.into_iter().flatten().find(|&&id| id as usize >= names.len()) {
             return Err(invalid(format!("config.json names the token {id}, which does not exist")));
         }
-        let languages = (start + 1..translate.min(transcribe))
-            .filter_map(|id| tokenizer.id_to_token(id))
-            .filter_map(|token| Some(token.strip_prefix("<|")?.strip_suffix("|>")?.to_owned()))
-            .collect();
+        let (languages, language_tokens) = (start + 1..translate.min(transcribe))
+            .filter_map(|id| Some((tokenizer.id_to_token(id)?, id)))
+            .filter_map(|(token, id)| Some((token.strip_prefix("<|")?.strip_suffix("|>")?.to_owned(), id)))
+            .unzip();
         let suppressed = config.suppress_ids.iter().filter_map(|&id| i32::try_from(id).ok()).collect();
-        Ok(Self { tokenizer, end_of_text, timestamp_begin, languages, suppressed })
+        let start = Start { transcript: start, languages: language_tokens, transcribe };
+        let alignment_heads = config.alignment_heads.unwrap_or_default();
+        Ok(Self { tokenizer, end_of_text, timestamp_begin, languages, suppressed, start, alignment_heads })
     }
 
     /// The languages that the model has a token for, as Whisper writes them (`en`, `de`, `yue`).
@@ -103,6 +119,21 @@ impl Vocab {
     /// Tokens that must not appear in a transcript (symbols that are not spoken, task tokens), from `config.json`.
     pub fn suppressed(&self) -> &[i32] {
         &self.suppressed
+    }
+
+    /// The tokens that a transcript starts with.
+    pub fn start(&self) -> &Start {
+        &self.start
+    }
+
+    /// The token that ends a text; those before it stand for text.
+    pub fn end_of_text(&self) -> u32 {
+        self.end_of_text
+    }
+
+    /// The attention heads (layer, head) that tell when a token is said, from `config.json`; unchecked.
+    pub fn alignment_heads(&self) -> &[(u32, u32)] {
+        &self.alignment_heads
     }
 
     /// Whether `token` stands for text, rather than for a time or a task.
@@ -175,8 +206,11 @@ pub mod tests {
 
     use super::*;
 
-    /// Names of the tokens of a model that knows three words and two languages, by number.
-    fn names() -> Vec<String> {
+    /// Words of the model that most tests use.
+    const WORDS: [&str; 3] = ["Ġone", "Ġtwo", "Ġthree"];
+
+    /// Names of the tokens of a model that knows some words and two languages, by number.
+    fn names(words: &[&str]) -> Vec<String> {
         let special = [
             "endoftext",
             "startoftranscript",
@@ -189,17 +223,17 @@ pub mod tests {
             "nospeech",
             "notimestamps",
         ];
-        let words = ["Ġone", "Ġtwo", "Ġthree"].map(str::to_owned);
+        let words = words.iter().map(|&word| word.to_owned());
         let special = special.map(|name| format!("<|{name}|>"));
         let times = (0..TIMESTAMPS).map(|time| format!("<|{:.2}|>", f64::from(time) * 0.02));
-        words.into_iter().chain(special).chain(times).collect()
+        words.chain(special).chain(times).collect()
     }
 
     /// Writes the files of that model; `edit` may spoil tokenizer, configuration and vocabulary before.
-    fn write(dir: &Path, edit: impl FnOnce(&mut Value, &mut Value, &mut Vec<String>)) {
-        let mut names = names();
-        let words: serde_json::Map<_, _> = (0..3).map(|id| (names[id].clone(), json!(id))).collect();
-        let added: Vec<Value> = (3..13)
+    fn write(dir: &Path, words: &[&str], edit: impl FnOnce(&mut Value, &mut Value, &mut Vec<String>)) {
+        let (mut names, count) = (names(words), words.len());
+        let words: serde_json::Map<_, _> = (0..count).map(|id| (names[id].clone(), json!(id))).collect();
+        let added: Vec<Value> = (count..count + 10)
             .map(|id| {
                 json!({"id": id, "content": names[id], "single_word": false, "lstrip": false, "rstrip": false,
                        "normalized": false, "special": true})
@@ -221,9 +255,31 @@ pub mod tests {
 
     /// The tokens of a model with the words one (0), two (1) and three (2) and timestamps from 13 on.
     pub fn small() -> Vocab {
+        with_words(&WORDS)
+    }
+
+    /// The tokens of a model with these words (from 0 on), as its files write them: `Ġ` is a space.
+    pub fn with_words(words: &[&str]) -> Vocab {
         let dir = tempfile::tempdir().unwrap();
-        write(dir.path(), |_, _, _| {});
+        write(dir.path(), words, |_, _, _| {});
         Vocab::load(dir.path()).unwrap()
+    }
+
+    #[test]
+    fn alignment_heads_may_be_unknown() {
+        let heads = |value: Option<Value>| {
+            let dir = tempfile::tempdir().unwrap();
+            write(dir.path(), &WORDS, |_, config, _| {
+                if let Some(value) = value {
+                    config["alignment_heads"] = value;
+                }
+            });
+            Vocab::load(dir.path()).map(|vocab| vocab.alignment_heads().to_vec())
+        };
+        assert_eq!(heads(None).unwrap(), []);
+        assert_eq!(heads(Some(Value::Null)).unwrap(), []);
+        assert_eq!(heads(Some(json!([[1, 0], [3, 5]]))).unwrap(), [(1, 0), (3, 5)]);
+        assert!(matches!(heads(Some(json!([[-1, 0]]))), Err(EngineError::ModelInvalid { .. })));
     }
 
     #[test]
@@ -232,6 +288,7 @@ pub mod tests {
         assert_eq!(vocab.languages(), ["en", "de"]);
         assert_eq!((vocab.timestamp_begin(), vocab.end_of_text), (13, 3));
         assert_eq!(vocab.suppressed(), [4, 5]);
+        assert_eq!(*vocab.start(), Start { transcript: 4, languages: vec![5, 6], transcribe: 8 });
         assert!(vocab.is_text(2) && !vocab.is_text(3) && !vocab.is_text(13));
         assert_eq!(vocab.text(&[13, 0, 1, 50, 50, 2, 70, 4_000_000]), " one two three");
     }
@@ -254,7 +311,7 @@ pub mod tests {
     fn spoilt_models_are_refused() {
         let refuse = |part: &str, edit: fn(&mut Value, &mut Value, &mut Vec<String>)| {
             let dir = tempfile::tempdir().unwrap();
-            write(dir.path(), edit);
+            write(dir.path(), &WORDS, edit);
             let error = Vocab::load(dir.path()).unwrap_err();
             assert!(matches!(error, EngineError::ModelInvalid { .. }), "{error:?}");
             assert!(error.to_string().contains(part), "{error}");
@@ -277,7 +334,7 @@ pub mod tests {
         let dir = tempfile::tempdir().unwrap();
         let error = Vocab::load(&dir.path().join("nowhere")).unwrap_err();
         assert!(matches!(error, EngineError::ModelMissing { .. }));
-        write(dir.path(), |_, _, _| {});
+        write(dir.path(), &WORDS, |_, _, _| {});
         let file = File::options().write(true).open(dir.path().join("config.json")).unwrap();
         file.set_len(MAX_CONFIG_BYTES + 1).unwrap();
         assert!(Vocab::load(dir.path()).unwrap_err().to_string().contains("larger than"));

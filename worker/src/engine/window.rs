@@ -22,7 +22,8 @@ use super::quality::{Doubt, compression_ratio, doubt, is_silence};
 use super::request::{Decoded, Language, Request, Strategy, Task};
 use super::segments::{self, Split, UNIT_MS};
 use super::vocab::Vocab;
-use super::{EngineError, SAMPLE_RATE, WindowSegment, WindowText, vad};
+use super::words::{self, PassWords, Place};
+use super::{EngineError, SAMPLE_RATE, WindowSegment, WindowText, WindowWord, vad};
 
 /// Times that what is left of a window is decoded again from the last timestamp.
 const MAX_RESUMES: usize = 8;
@@ -46,6 +47,8 @@ pub struct Prepared {
     pub speech: Vec<(usize, usize)>,
     pub language: Language,
     pub prompt: Arc<[String]>,
+    /// Whether to find when each word is said.
+    pub words: bool,
 }
 
 /// A stretch of text that was decoded in one pass, and what there is to say about it.
@@ -143,6 +146,7 @@ where
             language: self.language.clone(),
             prompt: Arc::clone(&self.window.prompt),
             task: Task::Transcribe(strategy),
+            align: self.window.words,
         })
         .await?;
         if self.language == Language::Detect {
@@ -180,7 +184,8 @@ where
         let unfinished = piece.split.unfinished.as_ref().filter(|_| !resumed);
         let window_ms = milliseconds(self.window.samples.len());
         let offset = milliseconds(piece.from * HOP);
-        for span in piece.split.spans.iter().chain(unfinished) {
+        let (mut words, usual_ms) = self.words(piece, offset);
+        for (at, span) in piece.split.spans.iter().chain(unfinished).enumerate() {
             let tokens = piece.decoded.tokens.get(span.tokens.clone()).unwrap_or_default();
             let text = self.vocab.text(tokens).trim().to_owned();
             let start_ms = offset + span.start * UNIT_MS;
@@ -188,15 +193,44 @@ where
             let Some((start_ms, end_ms)) = self.heard(start_ms, end_ms).filter(|_| !text.is_empty()) else {
                 continue;
             };
+            let before_ms = out.last().map_or(0, |segment| segment.end_ms);
+            let mut words = words.get_mut(at).map(std::mem::take).unwrap_or_default();
+            let (start_ms, end_ms) = if words.is_empty() {
+                (start_ms, end_ms)
+            } else {
+                let place = Place { start_ms, end_ms, before_ms, window_ms, usual_ms };
+                words::place(&mut words, place, |start_ms, end_ms| self.heard(start_ms, end_ms))
+            };
             out.push(WindowSegment {
                 start_ms,
                 end_ms,
                 text,
+                words,
                 avg_logprob: piece.decoded.avg_logprob,
                 no_speech_prob: piece.decoded.no_speech_prob,
                 compression_ratio: piece.ratio,
             });
         }
+    }
+
+    /// The words of a piece's segments, unfinished text included, at their times in the window; and how long a word
+    /// usually is. Nothing if the piece was not aligned.
+    fn words(&self, piece: &Piece, offset_ms: u32) -> (Vec<Vec<WindowWord>>, u32) {
+        let text_of = |span: &segments::Span| {
+            let tokens = piece.decoded.tokens.get(span.tokens.clone()).unwrap_or_default();
+            tokens.iter().copied().filter(|&token| self.vocab.is_text(token)).collect()
+        };
+        let spans = piece.split.spans.iter().chain(&piece.split.unfinished);
+        let texts: Vec<Vec<u32>> = spans.map(text_of).collect();
+        let alignment = piece.decoded.alignment.as_ref();
+        let found = alignment
+            .and_then(|alignment| words::of_pass(self.vocab, &piece.decoded.language, &texts, alignment));
+        let Some(PassWords { mut segments, usual_ms }) = found else { return (Vec::new(), 0) };
+        for word in segments.iter_mut().flatten() {
+            word.start_ms = word.start_ms.saturating_add(offset_ms);
+            word.end_ms = word.end_ms.saturating_add(offset_ms);
+        }
+        (segments, usual_ms)
     }
 
     /// When between `start_ms` and `end_ms` there is speech (padding included). Whisper lets a text begin in its

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::engine::mel::FrontEnd;
 use crate::engine::vocab::tests::small;
+use crate::engine::words::Alignment;
 
 const T: u32 = 13;
 
@@ -14,7 +15,13 @@ const T: u32 = 13;
 type Pass = ((usize, usize, Strategy), Decoded);
 
 fn decoded(tokens: &[u32], avg_logprob: f32, no_speech_prob: f32) -> Decoded {
-    Decoded { tokens: tokens.to_vec(), avg_logprob, no_speech_prob, language: "de".to_owned() }
+    Decoded {
+        tokens: tokens.to_vec(),
+        avg_logprob,
+        no_speech_prob,
+        language: "de".to_owned(),
+        alignment: None,
+    }
 }
 
 fn pass(from: usize, to: usize, strategy: Strategy, tokens: &[u32], avg_logprob: f32) -> Pass {
@@ -31,6 +38,7 @@ fn window(speech: &[(usize, usize)]) -> Prepared {
         speech: speech.iter().map(|(from, to)| (from * 16_000, to * 16_000)).collect(),
         language: Language::Known("en".to_owned()),
         prompt: Arc::new([]),
+        words: false,
     }
 }
 
@@ -208,4 +216,52 @@ fn a_detected_language_stays_for_the_window() {
     let text = runtime.block_on(transcribe(&window, &small(), model)).unwrap();
     assert_eq!(text.language, "de");
     assert_eq!(*asked.lock().unwrap(), [Language::Detect, Language::Known("de".to_owned())]);
+}
+
+/// A pass whose text tokens begin at `times` (20 ms), the last of which is the end of the text.
+fn aligned(from: usize, tokens: &[u32], times: &[i64]) -> Pass {
+    let mut pass = pass(from, 1000, Strategy::Beam, tokens, -0.3);
+    let path = times.iter().enumerate().map(|(token, &time)| (token as i64, time));
+    pass.1.alignment = Some(Alignment::new(path, vec![0.5; times.len() - 1]).unwrap());
+    pass
+}
+
+fn words(segment: &WindowSegment) -> Vec<(u32, u32, &str)> {
+    segment.words.iter().map(|word| (word.start_ms, word.end_ms, word.text.as_str())).collect()
+}
+
+#[test]
+fn words_have_times_of_the_window_also_where_it_is_decoded_again() {
+    let window = Prepared { words: true, ..window(&[(0, 10)]) };
+    // The word after the border (2) is not finished: it is decoded again, and its first times are let go.
+    let first = aligned(0, &[T, 0, 1, T + 200, T + 200, 2], &[20, 60, 180, 300]);
+    let second = aligned(400, &[T, 2, T + 250], &[10, 40]);
+    let text = run(&window, vec![first, second]);
+    assert_eq!(segments(&text), [(400, 3600, "one two"), (4200, 4800, "three")]);
+    assert_eq!(words(&text.segments[0]), [(400, 1200, "one"), (1200, 3600, " two")]);
+    assert_eq!(words(&text.segments[1]), [(4200, 4800, "three")]);
+    assert_eq!(text.segments[0].words[0].probability, 0.5);
+}
+
+#[test]
+fn no_times_of_words_are_made_up() {
+    let window = Prepared { words: true, ..window(&[(0, 10)]) };
+    // Not aligned; aligned with another text.
+    for script in [
+        pass(0, 1000, Strategy::Beam, &[T, 0, 1, T + 490], -0.3),
+        aligned(0, &[T, 0, 1, T + 490], &[20, 60, 180, 300]),
+    ] {
+        let text = run(&window, vec![script]);
+        assert_eq!(segments(&text), [(0, 9800, "one two")]);
+        assert_eq!(text.segments[0].words, []);
+    }
+}
+
+#[test]
+fn words_keep_to_where_somebody_speaks() {
+    let window = Prepared { words: true, ..window(&[(2, 5), (8, 10)]) };
+    // The first word is stretched over the silence before it, the second over the one after it.
+    let text = run(&window, vec![aligned(0, &[T, 0, 1, T + 500], &[0, 130, 390])]);
+    assert_eq!(words(&text.segments[0]), [(2000, 2600, "one"), (2600, 5000, " two")]);
+    assert_eq!(segments(&text), [(2000, 5000, "one two")]);
 }

@@ -102,14 +102,13 @@ fn fields_with_values_that_can_not_be_used() {
 fn what_this_version_can_not_do_is_refused_by_name() {
     for (field, value) in [
         ("use_llm", json!(true)),
-        ("word_timestamps", json!(true)),
         ("webhook_url", json!("https://example.org/hook")),
         ("checksum", json!({"algorithm": "sha256"})),
     ] {
         assert_eq!(refused(json!({ field: value })), (Code::NotSupportedYet, field.into()));
     }
     for harmless in [
-        json!({"use_llm": false, "word_timestamps": false}),
+        json!({"use_llm": false}),
         json!({"webhook_url": null, "checksum": null, "language": null, "prompt": null, "llm_mode": null}),
     ] {
         check(harmless).unwrap();
@@ -123,6 +122,8 @@ fn options_reach_the_job() {
     }))
     .unwrap();
     assert_eq!(new.options.language.as_deref(), Some("de"));
+    assert!(!new.options.word_timestamps);
+    assert!(check(json!({"word_timestamps": true})).unwrap().options.word_timestamps);
     assert_eq!(new.options.prompt.as_deref(), Some("Herr Müller"));
     assert_eq!(new.metadata["case"], "7");
     assert_eq!(new.limits.max_parallel_chunks, 2);

@@ -43,7 +43,7 @@ pub(super) fn assemble_if_all_ended(change: &mut Change<'_>) {
     assemble(change);
 }
 
-fn assemble(change: &mut Change<'_>) {
+pub(super) fn assemble(change: &mut Change<'_>) {
     change.set_state(JobState::Assembling);
     change.header.assembly_epoch += 1;
     let (job, epoch) = (change.header.id, change.header.assembly_epoch);

@@ -4,14 +4,18 @@ mod change;
 mod chunk_set;
 mod finish;
 mod layout;
+mod parts;
 mod processing;
 mod record;
+mod redo;
 mod retry;
 mod step;
 mod upload;
 
 pub use chunk_set::ChunkSet;
 pub use layout::{ChunkRange, Layout, LayoutError, MAX_CHUNKS, MAX_FILE_SIZE, MEGABYTE, MIN_FILE_SIZE};
+pub use parts::{MAX_PARTS, Part, PartState};
 pub use record::{ChunkRecord, ChunkState, JobHeader, JobOptions, JobState, LlmMode, TranscriptSummary};
+pub use redo::Redo;
 pub use retry::{Limits, retry_delay_ms};
 pub use step::{Effect, Input, NewJob, PendingEffect, Step, StepError, create, step};

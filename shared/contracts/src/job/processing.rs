@@ -2,17 +2,20 @@
 
 use super::change::Change;
 use super::step::in_flight;
-use super::{ChunkState, Effect, JobState, StepError, finish, retry_delay_ms};
+use super::{ChunkState, Effect, JobState, StepError, finish, parts, retry_delay_ms};
 use crate::event::Event;
 use crate::failure::{Failure, FailureCode};
 use crate::message::{ChunkTask, VERSION};
 use crate::{media::MediaInfo, transcript::ChunkResult};
 
-/// Lost tasks after which a chunk is taken to be what kills its workers.
+/// Lost tasks after which a chunk is taken to be what kills its workers: then it is divided, so that only the seconds
+/// that do it are lost.
+const LOSSES_BEFORE_DIVIDING: u32 = 3;
+/// Lost tasks after which even that is given up.
 const MAX_LOSSES: u32 = 16;
 
 /// Does the worker with this token still own the chunk?
-fn owned(change: &Change<'_>, chunk: u32, epoch: u32) -> Result<bool, StepError> {
+pub(super) fn owned(change: &Change<'_>, chunk: u32, epoch: u32) -> Result<bool, StepError> {
     let record = change.chunk(chunk)?;
     Ok(!change.header.state.is_final() && in_flight(record.state) && record.epoch == epoch)
 }
@@ -61,6 +64,7 @@ pub(super) fn needs_chunk(
     change.chunk_mut(chunk)?.waiting_for = Some(needed);
     if change.chunk(needed)?.state == ChunkState::Pending {
         change.chunk_mut(needed)?.waiters.insert(chunk);
+        change.header.wanted.insert(needed);
     } else {
         // It has come in the meantime.
         change.header.ready.insert(chunk);
@@ -81,6 +85,7 @@ pub(super) fn completed(
     let record = change.chunk_mut(chunk)?;
     record.ended_at = Some(now);
     record.error = None;
+    record.parts.clear();
     change.set_chunk_state(chunk, ChunkState::Completed)?;
     let (text, language) = (result.text(), result.first_language().map(str::to_owned));
     change.event(Event::ChunkComplete { chunk_index: chunk, text, language });
@@ -122,7 +127,22 @@ pub(super) fn failed(
         change.event(Event::ChunkFailed { chunk_index: chunk, error: failure, attempts, will_retry: true });
         return Ok(());
     }
+    if failure.code.may_be_local() && divide(change, chunk)? {
+        return Ok(());
+    }
     fail_chunk(change, chunk, failure)
+}
+
+/// Has the chunk divided, so that what fails in it can be found; false if that was tried before.
+fn divide(change: &mut Change<'_>, chunk: u32) -> Result<bool, StepError> {
+    let record = change.chunk_mut(chunk)?;
+    if record.divide || !record.parts.is_empty() {
+        return Ok(false);
+    }
+    record.divide = true;
+    record.attempts = 0;
+    queue(change, chunk, 0)?;
+    Ok(true)
 }
 
 /// The chunk has failed for good.
@@ -154,22 +174,36 @@ pub(super) fn task_lost(change: &mut Change<'_>, chunk: u32, epoch: u32) -> Resu
     let record = change.chunk_mut(chunk)?;
     record.losses += 1;
     record.error = Some(failure.clone());
-    if record.losses > MAX_LOSSES {
+    let losses = record.losses;
+    if losses > LOSSES_BEFORE_DIVIDING && divide(change, chunk)? {
+        return Ok(());
+    }
+    if losses > MAX_LOSSES {
         return fail_chunk(change, chunk, failure);
     }
     queue(change, chunk, 0)
 }
 
-/// Gives the chunk a new token and publishes its task.
-fn queue(change: &mut Change<'_>, chunk: u32, delay_ms: u64) -> Result<(), StepError> {
+/// Gives the chunk a new token and publishes its task; of a divided chunk, what is left of it.
+pub(super) fn queue(change: &mut Change<'_>, chunk: u32, delay_ms: u64) -> Result<(), StepError> {
     change.set_chunk_state(chunk, ChunkState::Queued)?;
     let record = change.chunk_mut(chunk)?;
     record.epoch += 1;
     record.waited_for = record.waiting_for.take().or(record.waited_for);
     record.started_at = None;
-    let epoch = record.epoch;
+    if !record.parts.is_empty() {
+        return parts::resume(change, chunk, delay_ms);
+    }
+    let (epoch, divide) = (record.epoch, record.divide);
+    let task = ChunkTask { divide, ..task(change, chunk, epoch) };
+    change.effect(Effect::PublishTask { task }, delay_ms);
+    Ok(())
+}
+
+/// The task for a whole chunk.
+pub(super) fn task(change: &Change<'_>, chunk: u32, epoch: u32) -> ChunkTask {
     let header = &change.header;
-    let task = ChunkTask {
+    ChunkTask {
         version: VERSION,
         job: header.id,
         chunk,
@@ -177,9 +211,10 @@ fn queue(change: &mut Change<'_>, chunk: u32, delay_ms: u64) -> Result<(), StepE
         total_size: header.total_size,
         chunk_size: header.chunk_size,
         options: header.options.clone(),
-    };
-    change.effect(Effect::PublishTask { task }, delay_ms);
-    Ok(())
+        part: None,
+        divide: false,
+        redo: None,
+    }
 }
 
 /// Queues ready chunks, the earliest first, as long as the job may have more in processing. The first chunk goes alone

@@ -1,6 +1,7 @@
 //! What is kept of a job: one header and one record a chunk.
 
-use super::{ChunkSet, Layout, Limits};
+use super::{ChunkSet, Layout, Limits, Part, Redo};
+use crate::transcript::{Coverage, Gap};
 use crate::{failure::Failure, ids::JobId, ids::Timestamp, media::MediaInfo};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -74,7 +75,9 @@ pub struct TranscriptSummary {
     pub duration: f64,
     pub segments: u32,
     /// Gaps with their times, at most 1 000 of them.
-    pub gaps: Vec<crate::transcript::Gap>,
+    pub gaps: Vec<Gap>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<Coverage>,
 }
 
 /// The header of a job. Its sets always agree with the chunk records: `uploaded` holds the chunks that are not
@@ -105,6 +108,9 @@ pub struct JobHeader {
     pub finished_at: Option<Timestamp>,
     pub media: Option<MediaInfo>,
     pub uploaded: ChunkSet,
+    /// Chunks that are not uploaded yet and that others wait for.
+    #[serde(default, skip_serializing_if = "ChunkSet::is_empty")]
+    pub wanted: ChunkSet,
     pub ready: ChunkSet,
     pub in_flight: ChunkSet,
     pub completed: ChunkSet,
@@ -120,6 +126,9 @@ pub struct JobHeader {
     pub last_effect: u64,
     /// Fencing token of the assembly.
     pub assembly_epoch: u32,
+    /// What is done again before the transcript is put together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redo: Option<Redo>,
     pub failure: Option<Failure>,
     pub summary: Option<TranscriptSummary>,
     /// The temporary objects are deleted or about to be.
@@ -136,6 +145,11 @@ impl JobHeader {
         Layout::new(self.total_size, self.chunk_size).ok()
     }
 
+    /// The chunk whose upload helps most: the earliest that others wait for.
+    pub fn advised_chunk(&self) -> Option<u32> {
+        self.wanted.iter().next()
+    }
+
     /// Chunks that have ended, one way or the other.
     pub fn ended_chunks(&self) -> u32 {
         self.completed.len() + self.failed.len()
@@ -148,7 +162,7 @@ pub struct ChunkRecord {
     pub version: u16,
     pub index: u32,
     pub state: ChunkState,
-    /// Fencing token: grows with each time the chunk is queued.
+    /// Fencing token: grows with each task that is made for the chunk or for a part of it.
     pub epoch: u32,
     /// Tries that ended in failure.
     pub attempts: u32,
@@ -164,6 +178,12 @@ pub struct ChunkRecord {
     /// Chunks that wait for this one; small however many they are.
     #[serde(default, skip_serializing_if = "ChunkSet::is_empty")]
     pub waiters: ChunkSet,
+    /// The parts of a chunk with more audio than a task shall have; none while it is not divided.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+    /// The next task shall divide the chunk, whatever its length.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub divide: bool,
     pub uploaded_at: Option<Timestamp>,
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
@@ -182,6 +202,8 @@ impl ChunkRecord {
             waiting_for: None,
             waited_for: None,
             waiters: ChunkSet::default(),
+            parts: Vec::new(),
+            divide: false,
             uploaded_at: None,
             started_at: None,
             ended_at: None,
@@ -191,4 +213,8 @@ impl ChunkRecord {
 
 fn is_zero(count: &u32) -> bool {
     *count == 0
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
 }

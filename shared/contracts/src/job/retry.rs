@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 pub struct Limits {
     /// Chunks of the job that are queued or processed at once (R22).
     pub max_parallel_chunks: u32,
+    /// Parts of one divided chunk that are queued or processed at once.
+    #[serde(default = "parallel_parts", skip_serializing_if = "is_parallel_parts")]
+    pub max_parallel_parts: u32,
     /// Tries after the first one (R21).
     pub max_retries: u32,
     /// Milliseconds before the first retry; doubles with each further one.
@@ -23,10 +26,19 @@ pub struct Limits {
     pub progress_interval_ms: u64,
 }
 
+fn parallel_parts() -> u32 {
+    16
+}
+
+fn is_parallel_parts(value: &u32) -> bool {
+    *value == parallel_parts()
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             max_parallel_chunks: 3,
+            max_parallel_parts: parallel_parts(),
             max_retries: 3,
             retry_delay_ms: 5_000,
             processing_timeout_ms: 3_600_000,

@@ -1,8 +1,10 @@
 //! The one door into job state: [`create`] and [`step`]. Nothing else in the program assigns a state.
 
 use super::change::Change;
-use super::{ChunkRecord, ChunkState, JobHeader, JobOptions, JobState, Layout, Limits, TranscriptSummary};
-use super::{finish, processing, upload};
+use super::{
+    ChunkRecord, ChunkSet, ChunkState, JobHeader, JobOptions, JobState, Layout, Limits, TranscriptSummary,
+};
+use super::{finish, parts, processing, redo, upload};
 use crate::event::{Event, EventRecord};
 use crate::message::{ChunkTask, VERSION};
 use crate::{failure::Failure, ids::JobId, ids::Timestamp, media::MediaInfo, transcript::ChunkResult};
@@ -32,6 +34,7 @@ pub enum Input {
     /// A worker took up the task.
     Started {
         chunk: u32,
+        part: Option<u32>,
         epoch: u32,
     },
     /// The recording has been recognised.
@@ -44,19 +47,33 @@ pub enum Input {
         epoch: u32,
         needed: u32,
     },
+    /// The chunk is to be divided; `parts` tells how many passages each part has.
+    Planned {
+        chunk: u32,
+        epoch: u32,
+        parts: Vec<u32>,
+    },
     Completed {
         chunk: u32,
         epoch: u32,
         result: Box<ChunkResult>,
     },
+    PartCompleted {
+        chunk: u32,
+        part: u32,
+        epoch: u32,
+    },
+    /// Of the chunk, or of one part of it.
     Failed {
         chunk: u32,
+        part: Option<u32>,
         epoch: u32,
         failure: Failure,
     },
-    /// The task with this fencing token is lost (its process died): queue the chunk again.
+    /// The task with this fencing token is lost (its process died): queue the chunk, or the part, again.
     TaskLost {
         chunk: u32,
+        part: Option<u32>,
         epoch: u32,
     },
     /// A user wants a failed chunk tried again.
@@ -65,6 +82,21 @@ pub enum Input {
     },
     Cancel {
         reason: String,
+    },
+    /// Passages of these chunks are to be done again in the recording's language, before the transcript is put together.
+    Redo {
+        epoch: u32,
+        language: String,
+        chunks: ChunkSet,
+    },
+    Redone {
+        chunk: u32,
+        epoch: u32,
+    },
+    RedoFailed {
+        chunk: u32,
+        epoch: u32,
+        failure: Failure,
     },
     Assembled {
         epoch: u32,
@@ -86,12 +118,17 @@ impl Input {
             Self::Uploaded { chunk }
             | Self::Started { chunk, .. }
             | Self::NeedsChunk { chunk, .. }
+            | Self::Planned { chunk, .. }
             | Self::Completed { chunk, .. }
+            | Self::PartCompleted { chunk, .. }
             | Self::Failed { chunk, .. }
             | Self::TaskLost { chunk, .. }
             | Self::Retry { chunk } => Some(*chunk),
             Self::Probed { .. }
             | Self::Cancel { .. }
+            | Self::Redo { .. }
+            | Self::Redone { .. }
+            | Self::RedoFailed { .. }
             | Self::Assembled { .. }
             | Self::AssemblyFailed { .. }
             | Self::Tick => None,
@@ -108,6 +145,12 @@ pub enum Effect {
     },
     PublishAssembly {
         job: JobId,
+        epoch: u32,
+    },
+    /// Have the results of a chunk's parts put together.
+    PublishMerge {
+        job: JobId,
+        chunk: u32,
         epoch: u32,
     },
     /// Delete the chunks and the init section.
@@ -167,6 +210,7 @@ pub fn create(new: NewJob, now: Timestamp) -> Step {
         finished_at: None,
         media: None,
         uploaded: Default::default(),
+        wanted: Default::default(),
         ready: Default::default(),
         in_flight: Default::default(),
         completed: Default::default(),
@@ -177,6 +221,7 @@ pub fn create(new: NewJob, now: Timestamp) -> Step {
         last_event: 1,
         last_effect: 0,
         assembly_epoch: 0,
+        redo: None,
         failure: None,
         summary: None,
         objects_released: false,
@@ -208,7 +253,10 @@ pub fn step(
     match input {
         Input::Uploaded { chunk } => upload::uploaded(&mut change, chunk)?,
         Input::Retry { chunk } => upload::retry(&mut change, chunk)?,
-        Input::Started { chunk, epoch } => processing::started(&mut change, chunk, epoch)?,
+        Input::Started { chunk, part: None, epoch } => processing::started(&mut change, chunk, epoch)?,
+        Input::Started { chunk, part: Some(part), epoch } => {
+            parts::started(&mut change, chunk, part, epoch)?;
+        }
         Input::Probed { media } => processing::probed(&mut change, media),
         Input::NeedsChunk { chunk, epoch, needed } => {
             processing::needs_chunk(&mut change, chunk, epoch, needed)?;
@@ -216,9 +264,24 @@ pub fn step(
         Input::Completed { chunk, epoch, result } => {
             processing::completed(&mut change, chunk, epoch, *result)?;
         }
-        Input::Failed { chunk, epoch, failure } => processing::failed(&mut change, chunk, epoch, failure)?,
-        Input::TaskLost { chunk, epoch } => processing::task_lost(&mut change, chunk, epoch)?,
+        Input::Planned { chunk, epoch, parts } => parts::planned(&mut change, chunk, epoch, &parts)?,
+        Input::PartCompleted { chunk, part, epoch } => {
+            parts::completed(&mut change, chunk, part, epoch)?;
+        }
+        Input::Failed { chunk, part: None, epoch, failure } => {
+            processing::failed(&mut change, chunk, epoch, failure)?;
+        }
+        Input::Failed { chunk, part: Some(part), epoch, failure } => {
+            parts::failed(&mut change, chunk, part, epoch, failure)?;
+        }
+        Input::TaskLost { chunk, part: None, epoch } => processing::task_lost(&mut change, chunk, epoch)?,
+        Input::TaskLost { chunk, part: Some(part), epoch } => {
+            parts::task_lost(&mut change, chunk, part, epoch)?;
+        }
         Input::Cancel { reason } => finish::cancel(&mut change, reason),
+        Input::Redo { epoch, language, chunks } => redo::begin(&mut change, epoch, language, chunks),
+        Input::Redone { chunk, epoch } => redo::done(&mut change, chunk, epoch),
+        Input::RedoFailed { chunk, epoch, failure } => redo::failed(&mut change, chunk, epoch, &failure),
         Input::Assembled { epoch, text, summary } => finish::assembled(&mut change, epoch, text, summary),
         Input::AssemblyFailed { epoch, failure } => finish::assembly_failed(&mut change, epoch, failure),
         Input::Tick => finish::tick(&mut change)?,

@@ -16,6 +16,7 @@ pub(super) fn uploaded(change: &mut Change<'_>, chunk: u32) -> Result<(), StepEr
     };
     change.set_chunk_state(chunk, ChunkState::Uploaded)?;
     change.header.ready.insert(chunk);
+    change.header.wanted.remove(chunk);
     change.header.last_upload_at = Some(now);
     // The waiters' own records are cleared when they are queued: so an upload costs the same however many wait.
     for waiter in waiters.iter() {
@@ -46,12 +47,15 @@ pub(super) fn retry(change: &mut Change<'_>, chunk: u32) -> Result<(), StepError
     record.error = None;
     record.ended_at = None;
     record.waited_for = None;
+    record.parts.clear();
+    record.divide = false;
     for chunk in under_way.into_iter().chain([chunk]) {
         change.set_chunk_state(chunk, ChunkState::Uploaded)?;
         change.header.ready.insert(chunk);
     }
     // An assembly under way would miss the chunk: its token is made old.
     change.header.assembly_epoch += 1;
+    change.header.redo = None;
     change.header.failure = None;
     change.header.summary = None;
     // The job's time for processing starts anew.

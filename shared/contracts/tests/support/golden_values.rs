@@ -4,9 +4,17 @@ use super::samples::{job, media, new_job, options, passage, result_of, summary};
 use scriptorium_contracts::Timestamp;
 use scriptorium_contracts::event::Event;
 use scriptorium_contracts::failure::{Failure, FailureCode};
-use scriptorium_contracts::job::{ChunkRecord, ChunkState, Effect, JobHeader, JobState, LlmMode, create};
-use scriptorium_contracts::message::{ChunkTask, CoordinatorMessage, Report, WorkerReport};
-use scriptorium_contracts::transcript::{ChunkResult, DamagedFrames, Gap, GapReason, Segment, Transcript};
+use scriptorium_contracts::job::{
+    ChunkRecord, ChunkState, Effect, JobHeader, JobState, LlmMode, Part, PartState, Redo, create,
+};
+use scriptorium_contracts::message::{
+    ChunkTask, CoordinatorMessage, PartTask, RedoTask, Report, WorkerReport,
+};
+use scriptorium_contracts::plan::{ChunkPlan, PassagePlan, RedoChunk, RedoList};
+use scriptorium_contracts::transcript::{
+    ChunkResult, Coverage, DamagedFrames, Gap, GapReason, PartResult, PassageResult, Segment, TimedWord,
+    Transcript, Word,
+};
 
 pub const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
@@ -23,7 +31,38 @@ pub fn task() -> ChunkTask {
         total_size: 524_288_000,
         chunk_size: 5_242_880,
         options: options(),
+        part: None,
+        divide: false,
+        redo: None,
     }
+}
+
+pub fn part_task() -> ChunkTask {
+    ChunkTask { part: Some(PartTask { index: 2, first: 20, count: 10 }), ..task() }
+}
+
+pub fn redo_task() -> ChunkTask {
+    ChunkTask { redo: Some(RedoTask { language: "en".to_owned() }), ..task() }
+}
+
+pub fn redo_list() -> RedoList {
+    let chunks = vec![RedoChunk { chunk: 3, passages: vec![-4_410, 441_000] }];
+    RedoList { language: "en".to_owned(), chunks }
+}
+
+pub fn plan() -> ChunkPlan {
+    ChunkPlan {
+        frames: 4_410_000,
+        absolute_start: Some(44_100),
+        passages: vec![PassagePlan { start: -4_410, end: 1_323_000, restart: 5_242_111, skip: 417 }],
+        damaged: vec![DamagedFrames { start: 12, end: 4_096 }],
+    }
+}
+
+pub fn part_result() -> PartResult {
+    let ChunkResult { mut passages, damaged, engine, model, .. } = full_result();
+    passages.push(PassageResult { failed: true, ..passage(None, &[]) });
+    PartResult { version: 1, passages, damaged, engine, model, word_timestamps: Some(true) }
 }
 
 /// With every field that may be absent, and text that JSON has to escape.
@@ -35,8 +74,31 @@ pub fn full_result() -> ChunkResult {
     result
 }
 
+/// Of a job that asked for times of words, in a language that the model found.
+pub fn result_with_words() -> ChunkResult {
+    let mut result = result_of(3);
+    result.word_timestamps = Some(true);
+    for passage in &mut result.passages {
+        passage.language_probability = Some(0.9375);
+        for segment in &mut passage.segments {
+            let word = |start_ms, end_ms, text: &str, probability| Word {
+                start_ms,
+                end_ms,
+                text: text.to_owned(),
+                probability,
+            };
+            segment.words = match segment.text.as_str() {
+                "Its end." => vec![word(120, 1_340, "Its", 0.987), word(1_340, 1_340, " end.", 0.5)],
+                // One that could not be aligned.
+                _ => Vec::new(),
+            };
+        }
+    }
+    result
+}
+
 pub fn report(report: Report) -> WorkerReport {
-    WorkerReport { version: 1, job: job(), chunk: 3, epoch: 2, report }
+    WorkerReport { version: 1, job: job(), chunk: 3, epoch: 2, part: None, redo: false, report }
 }
 
 pub fn reports() -> Vec<Report> {
@@ -44,7 +106,10 @@ pub fn reports() -> Vec<Report> {
         Report::Started {},
         Report::Probed { media: media() },
         Report::NeedsChunk { needed: 4 },
+        Report::Planned { parts: vec![10, 10, 4] },
         Report::Completed { result: Box::new(full_result()) },
+        Report::PartCompleted {},
+        Report::Redone {},
         Report::Failed { failure: failure() },
     ]
 }
@@ -55,7 +120,10 @@ pub const fn report_name(report: &Report) -> &'static str {
         Report::Started {} => "report_started",
         Report::Probed { .. } => "report_probed",
         Report::NeedsChunk { .. } => "report_needs_chunk",
+        Report::Planned { .. } => "report_planned",
         Report::Completed { .. } => "report_completed",
+        Report::PartCompleted {} => "report_part_completed",
+        Report::Redone {} => "report_redone",
         Report::Failed { .. } => "report_failed",
     }
 }
@@ -63,6 +131,7 @@ pub const fn report_name(report: &Report) -> &'static str {
 pub fn messages() -> Vec<CoordinatorMessage> {
     vec![
         CoordinatorMessage::Report(report(Report::Completed { result: Box::new(full_result()) })),
+        CoordinatorMessage::Merge { version: 1, job: job(), chunk: 3, epoch: 9 },
         CoordinatorMessage::Assemble { version: 1, job: job(), epoch: 2 },
     ]
 }
@@ -70,6 +139,7 @@ pub fn messages() -> Vec<CoordinatorMessage> {
 pub const fn message_name(message: &CoordinatorMessage) -> &'static str {
     match message {
         CoordinatorMessage::Report(_) => "message_report",
+        CoordinatorMessage::Merge { .. } => "message_merge",
         CoordinatorMessage::Assemble { .. } => "message_assemble",
     }
 }
@@ -114,6 +184,7 @@ pub const fn event_name(event: &Event) -> &'static str {
 pub fn effects() -> Vec<Effect> {
     vec![
         Effect::PublishTask { task: task() },
+        Effect::PublishMerge { job: job(), chunk: 3, epoch: 9 },
         Effect::PublishAssembly { job: job(), epoch: 2 },
         Effect::DeleteTemporaryObjects { job: job() },
     ]
@@ -122,6 +193,7 @@ pub fn effects() -> Vec<Effect> {
 pub const fn effect_name(effect: &Effect) -> &'static str {
     match effect {
         Effect::PublishTask { .. } => "effect_publish_task",
+        Effect::PublishMerge { .. } => "effect_publish_merge",
         Effect::PublishAssembly { .. } => "effect_publish_assembly",
         Effect::DeleteTemporaryObjects { .. } => "effect_delete_temporary_objects",
     }
@@ -198,6 +270,19 @@ pub fn headers() -> Vec<(&'static str, JobHeader)> {
     processing.progress_at = NOW.plus(8_500);
     processing.last_event = 14;
     processing.last_effect = 6;
+    let mut redoing = processing.clone();
+    redoing.state = JobState::Assembling;
+    redoing.ready = Default::default();
+    redoing.in_flight = Default::default();
+    redoing.completed = [0, 2, 3, 4].into_iter().collect();
+    redoing.assembly_epoch = 1;
+    redoing.redo = Some(Redo {
+        language: "en".to_owned(),
+        waiting: [4].into_iter().collect(),
+        under_way: [2, 3].into_iter().collect(),
+        attempts: 1,
+        failed: [0].into_iter().collect(),
+    });
     let mut finished = processing.clone();
     finished.state = JobState::CompletedWithErrors;
     finished.finished_at = Some(NOW.plus(20_000));
@@ -214,6 +299,7 @@ pub fn headers() -> Vec<(&'static str, JobHeader)> {
     vec![
         ("job_header_created", created),
         ("job_header_processing", processing),
+        ("job_header_redoing", redoing),
         ("job_header_completed_with_errors", finished),
         ("job_header_failed", failed),
     ]
@@ -239,7 +325,16 @@ pub fn chunk_records() -> Vec<(&'static str, ChunkRecord)> {
     failed.attempts = 4;
     failed.error = Some(failure());
     failed.ended_at = Some(NOW.plus(900));
+    let mut divided = processing.clone();
+    divided.epoch = 5;
+    let part = Part { state: PartState::Completed, first: 0, count: 10, epoch: 3, attempts: 1, losses: 0 };
+    divided.parts = vec![
+        part,
+        Part { state: PartState::Processing, first: 10, epoch: 4, ..part },
+        Part { state: PartState::Queued, first: 20, count: 4, epoch: 5, ..part },
+    ];
     vec![
+        ("chunk_record_divided", divided),
         ("chunk_record_pending", pending),
         ("chunk_record_awaited", awaited),
         ("chunk_record_waiting", waiting),
@@ -257,6 +352,7 @@ pub fn transcript() -> Transcript {
         avg_logprob: -0.271,
         no_speech_prob: 0.015,
         language: language.map(str::to_owned),
+        words: Vec::new(),
     };
     Transcript {
         version: 1,
@@ -268,8 +364,29 @@ pub fn transcript() -> Transcript {
             Gap { start: 10.0, end: 12.5, reason: GapReason::Damaged },
             Gap { start: 20.0, end: 25.0, reason: GapReason::Failed },
         ],
+        coverage: None,
         media: media(),
         engine: "whisper".to_owned(),
         model: "tiny.en".to_owned(),
+        word_timestamps: None,
     }
+}
+
+pub fn transcript_with_coverage() -> Transcript {
+    let coverage = Coverage { transcribed: 4.72, no_speech: 19.025, damaged: 2.5, failed: 5.0 };
+    Transcript { coverage: Some(coverage), ..transcript() }
+}
+
+pub fn transcript_with_words() -> Transcript {
+    let mut transcript = transcript();
+    transcript.word_timestamps = Some(true);
+    let word =
+        |word: &str, start, end, probability| TimedWord { word: word.to_owned(), start, end, probability };
+    transcript.segments[0].words = vec![word("Good", 0.12, 0.9, 0.987), word(" morning.", 0.9, 2.48, 0.75)];
+    transcript
+}
+
+/// Of a model that cannot tell times of words.
+pub fn transcript_without_words() -> Transcript {
+    Transcript { word_timestamps: Some(false), ..transcript() }
 }

@@ -3,9 +3,9 @@
 use scriptorium_contracts::Timestamp;
 use scriptorium_contracts::event::Event;
 use scriptorium_contracts::job::{
-    ChunkRecord, ChunkSet, ChunkState, Effect, Input, JobHeader, JobState, Step,
+    ChunkRecord, ChunkSet, ChunkState, Effect, Input, JobHeader, JobState, MAX_PARTS, Part, PartState, Step,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The chunks of a job that may be with workers.
 pub fn slots(header: &JobHeader) -> u32 {
@@ -22,8 +22,11 @@ fn record_bound(input: &Input, slots: usize) -> usize {
         | Input::Failed { chunk: 0, .. }
         | Input::TaskLost { chunk: 0, .. } => 1 + slots,
         Input::Completed { .. } | Input::Failed { .. } | Input::TaskLost { .. } => 1 + 1,
+        Input::Planned { chunk: 0, .. } | Input::PartCompleted { chunk: 0, .. } => 1 + slots,
+        Input::Planned { .. } | Input::PartCompleted { .. } => 1 + 1,
         Input::Started { .. } => 1,
         Input::Retry { .. } => 2 + 2 * slots,
+        Input::Redo { .. } | Input::Redone { .. } | Input::RedoFailed { .. } => 0,
         Input::Cancel { .. } | Input::Assembled { .. } | Input::AssemblyFailed { .. } => 0,
         Input::Tick => 64,
     }
@@ -108,6 +111,12 @@ pub fn check_records(header: &JobHeader, chunks: &[ChunkRecord]) {
         chunks.iter().filter(|record| wanted(record.state)).map(|record| record.index).collect()
     };
     assert_eq!(header.uploaded, set(|state| state != ChunkState::Pending), "uploaded");
+    let wanted: ChunkSet = chunks
+        .iter()
+        .filter(|record| record.state == ChunkState::Pending && !record.waiters.is_empty())
+        .map(|record| record.index)
+        .collect();
+    assert_eq!(header.wanted, wanted, "wanted");
     assert_eq!(header.completed, set(|state| state == ChunkState::Completed), "completed");
     assert_eq!(header.failed, set(|state| state == ChunkState::Failed), "failed");
     assert_eq!(header.in_flight, set(|state| matches!(state, ChunkState::Queued | ChunkState::Processing)));
@@ -124,6 +133,10 @@ pub fn check_records(header: &JobHeader, chunks: &[ChunkRecord]) {
         }
         JobState::Failed => assert!(header.failure.is_some()),
         JobState::Cancelled | JobState::Expired => assert!(header.objects_released),
+    }
+    if let Some(redo) = &header.redo {
+        assert!(redo.under_way.len() <= slots(header), "too much is done again at once");
+        assert!(redo.waiting.iter().all(|chunk| !redo.under_way.contains(chunk)));
     }
     for record in chunks {
         check_record(header, record, chunks);
@@ -148,7 +161,29 @@ fn check_record(header: &JobHeader, record: &ChunkRecord, chunks: &[ChunkRecord]
             assert_eq!(record.error.is_some(), record.state == ChunkState::Failed);
         }
     }
+    check_parts(header, record);
     if record.state != ChunkState::Pending {
         assert!(record.waiters.is_empty(), "waiters of an uploaded chunk");
+    }
+}
+
+/// The parts of a divided chunk lie side by side, not too many of them are under way, and no token is given twice.
+fn check_parts(header: &JobHeader, record: &ChunkRecord) {
+    let under_way = |part: &&Part| matches!(part.state, PartState::Queued | PartState::Processing);
+    let most = header.limits.max_parallel_parts.clamp(1, 64) as usize;
+    assert!(record.parts.iter().filter(under_way).count() <= most, "too many parts under way");
+    assert!(record.parts.len() <= MAX_PARTS);
+    let mut parts = record.parts.clone();
+    parts.sort_by_key(|part| part.first);
+    let mut next = 0;
+    for part in &parts {
+        assert_eq!(part.first, next, "passages in no part, or in two");
+        next += part.count;
+        assert!(part.count > 0 && part.epoch <= record.epoch);
+    }
+    let tokens: BTreeSet<u32> = parts.iter().filter(under_way).map(|part| part.epoch).collect();
+    assert_eq!(tokens.len(), parts.iter().filter(under_way).count(), "a token given twice");
+    if !parts.is_empty() {
+        assert!(!matches!(record.state, ChunkState::Pending | ChunkState::Completed));
     }
 }

@@ -117,9 +117,18 @@ impl Ledger {
 
     fn remember(&mut self, pending: PendingEffect, assembly_epoch: u32) {
         match &pending.effect {
+            Effect::PublishTask { task } if task.redo.is_some() => {
+                assert_eq!(task.epoch, assembly_epoch);
+            }
             Effect::PublishTask { task } => {
                 assert!(self.published.insert((task.chunk, task.epoch)), "published twice: {task:?}");
-                assert_eq!(self.chunk(task.chunk).epoch, task.epoch);
+                let record = self.chunk(task.chunk);
+                let token = task.part.map_or(record.epoch, |part| record.parts[part.index as usize].epoch);
+                assert_eq!(token, task.epoch);
+            }
+            Effect::PublishMerge { chunk, epoch, .. } => {
+                assert!(self.published.insert((*chunk, *epoch)), "the token of a merge was given before");
+                assert_eq!(self.chunk(*chunk).epoch, *epoch);
             }
             Effect::PublishAssembly { epoch, .. } => {
                 assert!(self.assemblies.insert(*epoch), "assembly {epoch} published twice");

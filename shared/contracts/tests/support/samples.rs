@@ -52,6 +52,7 @@ pub fn segment(text: &str) -> PassageSegment {
         text: text.to_owned(),
         avg_logprob: -0.271,
         no_speech_prob: 0.015,
+        words: Vec::new(),
     }
 }
 
@@ -60,7 +61,9 @@ pub fn passage(language: Option<&str>, texts: &[&str]) -> PassageResult {
         start: -4_410,
         end: 441_000,
         language: language.map(str::to_owned),
+        language_probability: None,
         segments: texts.iter().map(|text| segment(text)).collect(),
+        failed: false,
     }
 }
 
@@ -73,6 +76,7 @@ pub fn result_of(chunk: u32) -> ChunkResult {
         damaged: Vec::new(),
         engine: "whisper".to_owned(),
         model: "tiny.en".to_owned(),
+        word_timestamps: None,
     }
 }
 
@@ -82,5 +86,6 @@ pub fn summary() -> TranscriptSummary {
         duration: 31.25,
         segments: 2,
         gaps: vec![Gap { start: 10.0, end: 12.5, reason: GapReason::Damaged }],
+        coverage: None,
     }
 }

@@ -26,6 +26,12 @@ pub struct ChunkScript {
     pub end: End,
     /// Completes once a user has asked for another try.
     pub heals: bool,
+    /// Passages of the chunk.
+    pub passages: u32,
+    /// The worker divides it, three passages a part.
+    pub long: bool,
+    /// A passage that no engine survives.
+    pub bad: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -34,13 +40,23 @@ pub struct Script {
     /// Whether the recording is recognised even if the first chunk fails.
     pub probes: bool,
     pub max_parallel_chunks: u32,
+    /// Some passages of each second chunk are in a doubtful language.
+    pub redo: bool,
 }
 
 impl Script {
     /// Each chunk stands alone and completes.
     pub fn plain(chunks: u32, max_parallel_chunks: u32) -> Self {
-        let chunk = ChunkScript { needs: Vec::new(), hiccups: 0, end: End::Completes, heals: false };
-        Self { chunks: vec![chunk; chunks as usize], probes: true, max_parallel_chunks }
+        let chunk = ChunkScript {
+            needs: Vec::new(),
+            hiccups: 0,
+            end: End::Completes,
+            heals: false,
+            passages: 1,
+            long: false,
+            bad: None,
+        };
+        Self { chunks: vec![chunk; chunks as usize], probes: true, max_parallel_chunks, redo: false }
     }
 
     pub fn total(&self) -> u32 {
@@ -100,19 +116,23 @@ fn chunk(index: u32, total: u32, end: BoxedStrategy<End>) -> impl Strategy<Value
         2 => Just((index..(index + 5).min(total)).collect::<Vec<u32>>()),
         1 => prop::collection::vec(0..total, 0..4),
     ];
-    (neighbours, prop_oneof![3 => Just(0), 1 => 1..MAX_RETRIES], end, any::<bool>()).prop_map(
-        |(needs, hiccups, end, heals)| {
+    let parts = (2u32..20, prop::bool::weighted(0.2), prop::option::weighted(0.1, any::<u32>()));
+    let hiccups = prop_oneof![3 => Just(0), 1 => 1..MAX_RETRIES];
+    (neighbours, hiccups, end, any::<bool>(), parts).prop_map(
+        |(needs, hiccups, end, heals, (passages, long, bad))| {
             let hiccups = if end == End::NeverWorks { 0 } else { hiccups };
-            ChunkScript { needs, hiccups, end, heals }
+            let bad = bad.map(|bad| bad % passages);
+            ChunkScript { needs, hiccups, end, heals, passages, long, bad }
         },
     )
 }
 
 /// Jobs of up to 12 chunks; `end` is how one chunk may end.
 pub fn scripts(end: fn() -> BoxedStrategy<End>) -> impl Strategy<Value = Script> {
-    (1u32..=12, 0u32..6, prop::bool::weighted(0.8)).prop_flat_map(move |(total, slots, probes)| {
+    let job = (1u32..=12, 0u32..6, prop::bool::weighted(0.8), prop::bool::weighted(0.3));
+    job.prop_flat_map(move |(total, slots, probes, redo)| {
         let chunks: Vec<_> = (0..total).map(|index| chunk(index, total, end())).collect();
-        chunks.prop_map(move |chunks| Script { chunks, probes, max_parallel_chunks: slots })
+        chunks.prop_map(move |chunks| Script { chunks, probes, max_parallel_chunks: slots, redo })
     })
 }
 

@@ -8,8 +8,10 @@ use scriptorium_contracts::Timestamp;
 use scriptorium_contracts::event::Event;
 use scriptorium_contracts::failure::{Failure, FailureCode};
 use scriptorium_contracts::job::TranscriptSummary;
-use scriptorium_contracts::job::{ChunkState, Effect, Input, JobState, Layout, Limits, NewJob};
-use scriptorium_contracts::message::ChunkTask;
+use scriptorium_contracts::job::{
+    ChunkRecord, ChunkSet, ChunkState, Effect, Input, JobState, Layout, Limits, NewJob, PartState, Redo,
+};
+use scriptorium_contracts::message::{ChunkTask, PartTask};
 use scriptorium_contracts::transcript::{Gap, GapReason};
 use std::collections::BTreeSet;
 
@@ -24,7 +26,11 @@ pub struct World {
     /// All that has ever been delivered: some of it comes again, much later.
     archive: Vec<Input>,
     tasks: Vec<ChunkTask>,
+    /// (chunk, token)
+    merges: Vec<(u32, u32)>,
     assemblies: Vec<u32>,
+    /// Results of parts in the object store: (chunk, first passage, passages).
+    part_objects: BTreeSet<(u32, u32, u32)>,
     init_stored: bool,
     /// By chunk: failures taken from a worker, tasks lost, tries that the user asked for.
     hiccups: Vec<u32>,
@@ -58,7 +64,9 @@ impl World {
             soup: Vec::new(),
             archive: Vec::new(),
             tasks: Vec::new(),
+            merges: Vec::new(),
             assemblies: Vec::new(),
+            part_objects: BTreeSet::new(),
             init_stored: false,
             hiccups: zeros.clone(),
             losses: zeros.clone(),
@@ -79,6 +87,7 @@ impl World {
             12 => self.perform(pick, true),
             13..=16 => self.run_task(pick),
             17 => self.lose_task(pick),
+            18 if pick.is_multiple_of(2) => self.run_merge(pick / 2),
             18 => self.run_assembly(pick),
             _ if pick.is_multiple_of(8) => self.crash(),
             _ => drop(self.advance(Input::Tick)),
@@ -94,6 +103,8 @@ impl World {
                 self.deliver(0, false);
             } else if !self.tasks.is_empty() {
                 self.run_task(0);
+            } else if !self.merges.is_empty() {
+                self.run_merge(0);
             } else if !self.assemblies.is_empty() {
                 self.run_assembly(0);
             } else if let Some(due) = self.ledger.effects.values().map(|pending| pending.due).min() {
@@ -165,6 +176,7 @@ impl World {
         let Some(index) = at(&due, pick) else { return };
         match self.ledger.effects[&due[index]].effect.clone() {
             Effect::PublishTask { task } => self.tasks.push(task),
+            Effect::PublishMerge { chunk, epoch, .. } => self.merges.push((chunk, epoch)),
             Effect::PublishAssembly { epoch, .. } => self.assemblies.push(epoch),
             Effect::DeleteTemporaryObjects { .. } => {}
         }
@@ -176,9 +188,22 @@ impl World {
     /// What a worker does: looks at the init section, at the chunks that it needs, and answers.
     fn run_task(&mut self, pick: usize) {
         let Some(index) = at(&self.tasks, pick) else { return };
-        let ChunkTask { chunk, epoch, .. } = self.tasks.remove(index);
-        self.soup.push(Input::Started { chunk, epoch });
+        let ChunkTask { chunk, epoch, part, divide, redo, .. } = self.tasks.remove(index);
+        if redo.is_some() {
+            // Some of them fail: which, is decided by nothing that the job knows.
+            self.soup.push(if pick % 5 == 4 {
+                let failure = Failure::new(FailureCode::EngineFailed, "Once more.");
+                Input::RedoFailed { chunk, epoch, failure }
+            } else {
+                Input::Redone { chunk, epoch }
+            });
+            return;
+        }
+        self.soup.push(Input::Started { chunk, part: part.map(|part| part.index), epoch });
         let script = self.script.chunks[chunk as usize].clone();
+        if let Some(part) = part {
+            return self.run_part(chunk, epoch, part);
+        }
         if let Some(needed) = script.needs.iter().copied().find(|needed| !self.objects.contains(needed)) {
             self.soup.push(Input::NeedsChunk { chunk, epoch, needed });
             return;
@@ -190,23 +215,68 @@ impl World {
         };
         if self.hiccups[chunk as usize] < script.hiccups {
             let failure = Failure::new(FailureCode::EngineFailed, "Once more.");
-            self.soup.push(Input::Failed { chunk, epoch, failure });
+            self.soup.push(Input::Failed { chunk, part: None, epoch, failure });
             return;
         }
         if !self.init_stored && self.readable() {
             self.init_stored = true;
             self.soup.push(Input::Probed { media: samples::media() });
         }
+        let crashed = || Failure::new(FailureCode::EngineFailed, "Something in it is bad.");
         self.soup.push(match failure {
+            None if divide => Input::Planned { chunk, epoch, parts: vec![script.passages] },
+            None if script.long => {
+                let parts = (0..script.passages).step_by(3).map(|first| (script.passages - first).min(3));
+                Input::Planned { chunk, epoch, parts: parts.collect() }
+            }
+            None if script.bad.is_some() => Input::Failed { chunk, part: None, epoch, failure: crashed() },
             None => Input::Completed { chunk, epoch, result: Box::new(samples::result_of(chunk)) },
             Some(End::Broken(code)) => {
-                Input::Failed { chunk, epoch, failure: Failure::new(code, "It is broken.") }
+                Input::Failed { chunk, part: None, epoch, failure: Failure::new(code, "It is broken.") }
             }
             Some(End::NeverWorks | End::Completes) => {
                 let failure = Failure::new(FailureCode::StorageUnavailable, "It never works.");
-                Input::Failed { chunk, epoch, failure }
+                Input::Failed { chunk, part: None, epoch, failure }
             }
         });
+    }
+
+    fn run_part(&mut self, chunk: u32, epoch: u32, part: PartTask) {
+        let PartTask { index, first, count } = part;
+        let bad = self.script.chunks[chunk as usize].bad;
+        if bad.is_some_and(|bad| (first..first + count).contains(&bad)) {
+            let failure = Failure::new(FailureCode::EngineFailed, "Something in it is bad.");
+            self.soup.push(Input::Failed { chunk, part: Some(index), epoch, failure });
+            return;
+        }
+        self.part_objects.insert((chunk, first, count));
+        self.soup.push(Input::PartCompleted { chunk, part: index, epoch });
+    }
+
+    /// What the coordinator does with a divided chunk: all its passages are there, but the bad one.
+    fn run_merge(&mut self, pick: usize) {
+        let Some(index) = at(&self.merges, pick) else { return };
+        let (chunk, epoch) = self.merges.remove(index);
+        let record = self.ledger.chunk(chunk);
+        if record.epoch != epoch || record.parts.is_empty() || self.ledger.header().state.is_final() {
+            return;
+        }
+        let script = &self.script.chunks[chunk as usize];
+        assert_eq!(record.parts.iter().map(|part| part.count).sum::<u32>(), script.passages);
+        for part in &record.parts {
+            match part.state {
+                PartState::Completed => {
+                    assert!(self.part_objects.contains(&(chunk, part.first, part.count)));
+                }
+                PartState::Failed => {
+                    assert_eq!((Some(part.first), part.count), (script.bad, 1), "good passages are lost");
+                }
+                state @ (PartState::Waiting | PartState::Queued | PartState::Processing) => {
+                    panic!("a part {state:?} is merged")
+                }
+            }
+        }
+        self.soup.push(Input::Completed { chunk, epoch, result: Box::new(samples::result_of(chunk)) });
     }
 
     fn readable(&self) -> bool {
@@ -215,8 +285,8 @@ impl World {
 
     /// The chunk may lose a task and still have the tries that its script needs.
     fn may_lose(&self, chunk: u32) -> bool {
-        let spent = self.losses[chunk as usize] + self.script.chunks[chunk as usize].hiccups;
-        spent < MAX_RETRIES
+        let script = &self.script.chunks[chunk as usize];
+        script.bad.is_none() && self.losses[chunk as usize] + script.hiccups < MAX_RETRIES
     }
 
     /// A worker dies, in the worst case after it has written the init section and before it has said so.
@@ -225,19 +295,33 @@ impl World {
         else {
             return;
         };
-        let ChunkTask { chunk, epoch, .. } = self.tasks.remove(index);
+        let ChunkTask { chunk, epoch, part, redo, .. } = self.tasks.remove(index);
+        if redo.is_some() {
+            // A queue that survives its clients gives it to another worker.
+            self.soup.push(Input::Redone { chunk, epoch });
+            return;
+        }
+        let part = part.map(|part| part.index);
         self.losses[chunk as usize] += 1;
         if pick.is_multiple_of(2) {
-            self.soup.push(Input::Started { chunk, epoch });
+            self.soup.push(Input::Started { chunk, part, epoch });
             self.init_stored |= self.readable();
         }
-        self.soup.push(Input::TaskLost { chunk, epoch });
+        self.soup.push(Input::TaskLost { chunk, part, epoch });
     }
 
     /// What the coordinator does: it looks at the job, and writes what there is.
     fn run_assembly(&mut self, pick: usize) {
         let Some(index) = at(&self.assemblies, pick) else { return };
         let epoch = self.assemblies.remove(index);
+        let header = self.ledger.header();
+        let doubtful: ChunkSet = header.completed.iter().filter(|chunk| chunk % 2 == 1).collect();
+        let done = header.redo.as_ref().map_or(doubtful.is_empty(), Redo::is_done);
+        if self.script.redo && !done {
+            let language = "en".to_owned();
+            self.soup.push(Input::Redo { epoch, language, chunks: doubtful });
+            return;
+        }
         let gap = Gap { start: 0.0, end: 1.0, reason: GapReason::Failed };
         let summary = TranscriptSummary {
             gaps: vec![gap; self.ledger.header().failed.len() as usize],
@@ -258,11 +342,13 @@ impl World {
         }
         self.soup.clear();
         self.tasks.clear();
+        self.merges.clear();
         self.assemblies.clear();
         for chunk in header.in_flight.iter() {
             self.losses[chunk as usize] += 1;
-            let epoch = self.ledger.chunk(chunk).epoch;
-            self.advance(Input::TaskLost { chunk, epoch });
+            for input in lost_tasks(&self.ledger.chunk(chunk)) {
+                self.advance(input);
+            }
         }
         if header.state == JobState::Assembling {
             self.assemblies.push(header.assembly_epoch);
@@ -280,6 +366,17 @@ impl World {
         self.soup.extend(lost.map(|chunk| Input::Uploaded { chunk }).collect::<Vec<_>>());
         !self.soup.is_empty()
     }
+}
+
+/// The tasks of a chunk that were under way; of a divided chunk those of its parts, or its merge.
+fn lost_tasks(record: &ChunkRecord) -> Vec<Input> {
+    let chunk = record.index;
+    let parts: Vec<Input> = (0..)
+        .zip(&record.parts)
+        .filter(|(_, part)| matches!(part.state, PartState::Queued | PartState::Processing))
+        .map(|(index, part)| Input::TaskLost { chunk, part: Some(index), epoch: part.epoch })
+        .collect();
+    if parts.is_empty() { vec![Input::TaskLost { chunk, part: None, epoch: record.epoch }] } else { parts }
 }
 
 fn at<T>(list: &[T], pick: usize) -> Option<usize> {

@@ -61,7 +61,9 @@ pub async fn assemblies(jobs: &Jobs, wanted: JobId) -> Vec<u32> {
     for delivery in waiting(jobs, Topic::Coordinator).await {
         match serde_json::from_slice(&delivery.payload).unwrap() {
             CoordinatorMessage::Assemble { job, epoch, .. } if job == wanted => epochs.push(epoch),
-            other @ (CoordinatorMessage::Assemble { .. } | CoordinatorMessage::Report(_)) => {
+            other @ (CoordinatorMessage::Assemble { .. }
+            | CoordinatorMessage::Merge { .. }
+            | CoordinatorMessage::Report(_)) => {
                 panic!("{other:?}")
             }
         }
@@ -74,7 +76,7 @@ pub async fn assemblies(jobs: &Jobs, wanted: JobId) -> Vec<u32> {
 pub fn answers(task: &ChunkTask) -> Vec<Input> {
     let ChunkTask { chunk, epoch, .. } = *task;
     vec![
-        Input::Started { chunk, epoch },
+        Input::Started { chunk, part: None, epoch },
         Input::Probed { media: media() },
         Input::Completed { chunk, epoch, result: Box::new(result_of(chunk)) },
     ]
@@ -88,7 +90,13 @@ pub async fn assemble(jobs: &Jobs, job: JobId, epoch: u32) -> Input {
         text.push(jobs.store.result(job, chunk).await.unwrap().unwrap().text());
     }
     let segments = text.len() as u32;
-    let summary = TranscriptSummary { language: "en".to_owned(), duration: 12.5, segments, gaps: Vec::new() };
+    let summary = TranscriptSummary {
+        language: "en".to_owned(),
+        duration: 12.5,
+        segments,
+        gaps: Vec::new(),
+        coverage: None,
+    };
     Input::Assembled { epoch, text: text.join(" "), summary }
 }
 

@@ -93,7 +93,7 @@ impl World {
             Action::Fail(at) => {
                 if let Some((chunk, epoch)) = pick(&self.taken, at) {
                     let failure = Failure::new(FailureCode::EngineFailed, "The engine failed.");
-                    self.advance(Input::Failed { chunk, epoch, failure }).await;
+                    self.advance(Input::Failed { chunk, part: None, epoch, failure }).await;
                 }
             }
             Action::Need(at, needed) => {

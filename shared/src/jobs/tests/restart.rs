@@ -16,7 +16,7 @@ async fn chunks_in_flight_are_queued_again() {
     for chunk in 0..3 {
         jobs.advance(job, Input::Uploaded { chunk }).await.unwrap();
     }
-    jobs.advance(job, Input::Started { chunk: 0, epoch: 1 }).await.unwrap();
+    jobs.advance(job, Input::Started { chunk: 0, part: None, epoch: 1 }).await.unwrap();
     let untouched = make(&jobs, 2).await;
     drop(jobs);
 
@@ -35,7 +35,7 @@ async fn chunks_in_flight_are_queued_again() {
 
     // An answer of the process before is late.
     let before = jobs.header(job).await.unwrap().unwrap();
-    let late = Input::Failed { chunk: 1, epoch: 1, failure: records[0].error.clone().unwrap() };
+    let late = Input::Failed { chunk: 1, part: None, epoch: 1, failure: records[0].error.clone().unwrap() };
     assert_eq!(jobs.advance(job, late).await.unwrap(), before);
     jobs.advance(job, Input::Uploaded { chunk: 3 }).await.unwrap();
     assert_eq!(finish(&jobs, job).await.state, JobState::Completed);
@@ -73,7 +73,7 @@ async fn a_chunk_that_kills_its_process_fails_some_day() {
     jobs.advance(job, Input::Uploaded { chunk: 0 }).await.unwrap();
     for epoch in 1..=17 {
         assert_eq!(tasks(&jobs).await, [(0, epoch)]);
-        jobs.advance(job, Input::Started { chunk: 0, epoch }).await.unwrap();
+        jobs.advance(job, Input::Started { chunk: 0, part: None, epoch }).await.unwrap();
         drop(jobs);
         jobs = start(folder.path(), no_objects());
         jobs.recover().await.unwrap();

@@ -116,7 +116,7 @@ async fn two_sweeps_at_once_are_harmless() {
     assert_eq!(tasks(&jobs).await.len(), 3);
     for chunk in 0..3 {
         let failure = Failure::new(FailureCode::EngineFailed, "The engine failed.");
-        jobs.advance(job, Input::Failed { chunk, epoch: 1, failure }).await.unwrap();
+        jobs.advance(job, Input::Failed { chunk, part: None, epoch: 1, failure }).await.unwrap();
     }
     tokio::time::sleep(Duration::from_millis(5)).await;
     let (one, other) = tokio::join!(jobs.sweep_once(), jobs.sweep_once());
@@ -141,7 +141,7 @@ async fn outdated_messages_are_dropped() {
     let jobs = start(folder.path(), bucket.objects.clone());
     let failing = |epoch| {
         let failure = Failure::new(FailureCode::EngineFailed, "The engine failed.");
-        Input::Failed { chunk: 0, epoch, failure }
+        Input::Failed { chunk: 0, part: None, epoch, failure }
     };
     let mut all = Vec::new();
     for _ in 0..2 {
@@ -179,7 +179,7 @@ async fn the_sweeper_does_all_of_it() {
     assert_eq!(tasks(&jobs).await, [(0, 1)]);
     let before = clock::now();
     let failure = Failure::new(FailureCode::EngineFailed, "The engine failed.");
-    jobs.advance(job, Input::Failed { chunk: 0, epoch: 1, failure }).await.unwrap();
+    jobs.advance(job, Input::Failed { chunk: 0, part: None, epoch: 1, failure }).await.unwrap();
     let retried = async {
         loop {
             let tasks = tasks(&jobs).await;

@@ -96,7 +96,8 @@ pub(super) async fn unfinished_jobs_are_swept(store: &Store) {
     committed(store, failed, Input::Uploaded { chunk: 0 }, NOON).await;
     committed(store, failed, Input::Probed { media: media() }, NOON).await;
     let failure = Failure::new(FailureCode::NotAudio, "This is a text.");
-    let step = committed(store, failed, Input::Failed { chunk: 0, epoch: 1, failure }, NOON).await;
+    let step =
+        committed(store, failed, Input::Failed { chunk: 0, part: None, epoch: 1, failure }, NOON).await;
     assert!(step.header.state.is_final() && !step.header.objects_released);
     assert_eq!(swept(store).await, wanted);
     // Its objects are released in the end.

@@ -1,0 +1,251 @@
+//! A chunk with more audio than a task shall have is divided into parts: runs of its passages, which many workers take.
+//!
+//! A part that fails again and again is halved, until only the passage that does it is lost.
+
+use super::change::Change;
+use super::{ChunkState, Effect, StepError, finish, processing, retry_delay_ms};
+use crate::failure::{Failure, FailureCode};
+use crate::message::{ChunkTask, PartTask};
+use serde::{Deserialize, Serialize};
+
+/// Most parts of a chunk: 100 MB of the lowest bit rates hold some hundred of them.
+pub const MAX_PARTS: usize = 4_096;
+/// Lost tasks after which a part is taken to be what kills its workers.
+const MAX_LOSSES: u32 = 3;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartState {
+    Waiting,
+    Queued,
+    Processing,
+    Completed,
+    /// For good: its passage is a gap in the transcript.
+    Failed,
+}
+
+impl PartState {
+    const fn is_under_way(self) -> bool {
+        match self {
+            Self::Queued | Self::Processing => true,
+            Self::Waiting | Self::Completed | Self::Failed => false,
+        }
+    }
+
+    const fn has_ended(self) -> bool {
+        match self {
+            Self::Completed | Self::Failed => true,
+            Self::Waiting | Self::Queued | Self::Processing => false,
+        }
+    }
+}
+
+/// A run of passages of a chunk's plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    pub state: PartState,
+    /// The first passage.
+    pub first: u32,
+    /// How many passages.
+    pub count: u32,
+    /// Fencing token, out of the chunk's ([`super::ChunkRecord::epoch`]).
+    pub epoch: u32,
+    /// Tries that ended in failure.
+    pub attempts: u32,
+    /// Tasks that ended without an answer.
+    pub losses: u32,
+}
+
+/// The part, if the task with this token still owns it.
+fn owned(change: &Change<'_>, chunk: u32, part: u32, epoch: u32) -> Result<Option<Part>, StepError> {
+    let record = change.chunk(chunk)?;
+    let part = record.parts.get(part as usize).copied();
+    let alive = !change.header.state.is_final() && super::step::in_flight(record.state);
+    Ok(part.filter(|part| alive && part.state.is_under_way() && part.epoch == epoch))
+}
+
+fn part_mut<'c>(change: &'c mut Change<'_>, chunk: u32, part: u32) -> Result<&'c mut Part, StepError> {
+    change.chunk_mut(chunk)?.parts.get_mut(part as usize).ok_or(StepError::Damaged)
+}
+
+pub(super) fn planned(
+    change: &mut Change<'_>,
+    chunk: u32,
+    epoch: u32,
+    counts: &[u32],
+) -> Result<(), StepError> {
+    if !processing::owned(change, chunk, epoch)? || !change.chunk(chunk)?.parts.is_empty() {
+        return Ok(());
+    }
+    let legal = (1..=MAX_PARTS).contains(&counts.len()) && counts.iter().all(|count| *count > 0);
+    let mut parts = Vec::with_capacity(counts.len().min(MAX_PARTS));
+    let mut next = Some(0u32);
+    for count in counts.iter().take(MAX_PARTS) {
+        let first = next.unwrap_or(0);
+        next = next.and_then(|next| next.checked_add(*count));
+        parts.push(Part {
+            state: PartState::Waiting,
+            first,
+            count: *count,
+            epoch: 0,
+            attempts: 0,
+            losses: 0,
+        });
+    }
+    if !legal || next.is_none() {
+        let failure =
+            Failure::new(FailureCode::Internal, "The worker divided the chunk in an impossible way.");
+        return processing::failed(change, chunk, epoch, failure);
+    }
+    change.chunk_mut(chunk)?.parts = parts;
+    change.set_chunk_state(chunk, ChunkState::Processing)?;
+    publish(change, chunk, 0)
+}
+
+/// Takes up a divided chunk again: what was under way is published anew.
+pub(super) fn resume(change: &mut Change<'_>, chunk: u32, delay_ms: u64) -> Result<(), StepError> {
+    change.set_chunk_state(chunk, ChunkState::Processing)?;
+    for part in &mut change.chunk_mut(chunk)?.parts {
+        if !part.state.has_ended() {
+            part.state = PartState::Waiting;
+        }
+    }
+    if change.chunk(chunk)?.parts.iter().all(|part| part.state.has_ended()) {
+        return merge(change, chunk, delay_ms);
+    }
+    publish(change, chunk, delay_ms)
+}
+
+pub(super) fn started(change: &mut Change<'_>, chunk: u32, part: u32, epoch: u32) -> Result<(), StepError> {
+    if owned(change, chunk, part, epoch)?.is_some_and(|found| found.state == PartState::Queued) {
+        part_mut(change, chunk, part)?.state = PartState::Processing;
+    }
+    Ok(())
+}
+
+pub(super) fn completed(change: &mut Change<'_>, chunk: u32, part: u32, epoch: u32) -> Result<(), StepError> {
+    if owned(change, chunk, part, epoch)?.is_none() {
+        return Ok(());
+    }
+    part_mut(change, chunk, part)?.state = PartState::Completed;
+    go_on(change, chunk)
+}
+
+pub(super) fn failed(
+    change: &mut Change<'_>,
+    chunk: u32,
+    part: u32,
+    epoch: u32,
+    failure: Failure,
+) -> Result<(), StepError> {
+    let Some(found) = owned(change, chunk, part, epoch)? else {
+        return Ok(());
+    };
+    if failure.code.ends_job() {
+        processing::fail_chunk(change, chunk, failure.clone())?;
+        finish::fail_job(change, failure);
+        return Ok(());
+    }
+    let (attempts, limits) = (found.attempts + 1, change.header.limits);
+    part_mut(change, chunk, part)?.attempts = attempts;
+    if failure.code.retryable() && attempts <= limits.max_retries {
+        let seed =
+            change.header.created_at.0.wrapping_add(u64::from(chunk)).wrapping_add(u64::from(part) << 32);
+        return queue(change, chunk, part, retry_delay_ms(&limits, attempts, seed));
+    }
+    if !failure.code.may_be_local() {
+        return processing::fail_chunk(change, chunk, failure);
+    }
+    narrow_down(change, chunk, part, failure)
+}
+
+/// The part's task died without an answer.
+pub(super) fn task_lost(change: &mut Change<'_>, chunk: u32, part: u32, epoch: u32) -> Result<(), StepError> {
+    let Some(found) = owned(change, chunk, part, epoch)? else {
+        return Ok(());
+    };
+    let lost = part_mut(change, chunk, part)?;
+    // Where nobody had begun, no try was spent.
+    lost.losses += u32::from(found.state == PartState::Processing);
+    if lost.losses <= MAX_LOSSES {
+        return queue(change, chunk, part, 0);
+    }
+    let failure = Failure::new(
+        FailureCode::WorkerLost,
+        "Again and again the worker stopped while it was at this part.",
+    );
+    narrow_down(change, chunk, part, failure)
+}
+
+/// Halves a part that does not work; one of a single passage is lost.
+fn narrow_down(change: &mut Change<'_>, chunk: u32, part: u32, failure: Failure) -> Result<(), StepError> {
+    // One more try for each half: the next failure halves again.
+    let attempts = change.header.limits.max_retries;
+    let room = change.chunk(chunk)?.parts.len() < MAX_PARTS;
+    let found = part_mut(change, chunk, part)?;
+    if found.count < 2 || !room {
+        found.state = PartState::Failed;
+        change.chunk_mut(chunk)?.error = Some(failure);
+        return go_on(change, chunk);
+    }
+    let half = found.count / 2;
+    let fresh = Part { state: PartState::Waiting, attempts, losses: MAX_LOSSES, ..*found };
+    let second = Part { first: fresh.first + half, count: fresh.count - half, ..fresh };
+    *found = Part { count: half, ..fresh };
+    change.chunk_mut(chunk)?.parts.push(second);
+    publish(change, chunk, 0)
+}
+
+/// After the end of a part: the next ones, or the end of the chunk.
+fn go_on(change: &mut Change<'_>, chunk: u32) -> Result<(), StepError> {
+    let record = change.chunk(chunk)?;
+    if !record.parts.iter().all(|part| part.state.has_ended()) {
+        return publish(change, chunk, 0);
+    }
+    if record.parts.iter().all(|part| part.state == PartState::Failed) {
+        let nothing =
+            || Failure::new(FailureCode::EngineFailed, "No part of the chunk could be transcribed.");
+        let failure = record.error.clone().unwrap_or_else(nothing);
+        return processing::fail_chunk(change, chunk, failure);
+    }
+    merge(change, chunk, 0)
+}
+
+fn merge(change: &mut Change<'_>, chunk: u32, delay_ms: u64) -> Result<(), StepError> {
+    let job = change.header.id;
+    let record = change.chunk_mut(chunk)?;
+    record.epoch += 1;
+    let epoch = record.epoch;
+    change.effect(Effect::PublishMerge { job, chunk, epoch }, delay_ms);
+    Ok(())
+}
+
+/// Publishes waiting parts, the earliest first, as long as the chunk may have more under way.
+fn publish(change: &mut Change<'_>, chunk: u32, delay_ms: u64) -> Result<(), StepError> {
+    let most = change.header.limits.max_parallel_parts.clamp(1, 64) as usize;
+    let parts = &change.chunk(chunk)?.parts;
+    let under_way = parts.iter().filter(|part| part.state.is_under_way()).count();
+    let next: Vec<u32> = (0u32..)
+        .zip(parts)
+        .filter(|(_, part)| part.state == PartState::Waiting)
+        .map(|(index, _)| index)
+        .take(most.saturating_sub(under_way))
+        .collect();
+    for part in next {
+        queue(change, chunk, part, delay_ms)?;
+    }
+    Ok(())
+}
+
+fn queue(change: &mut Change<'_>, chunk: u32, part: u32, delay_ms: u64) -> Result<(), StepError> {
+    let record = change.chunk_mut(chunk)?;
+    record.epoch += 1;
+    let epoch = record.epoch;
+    let found = part_mut(change, chunk, part)?;
+    found.epoch = epoch;
+    found.state = PartState::Queued;
+    let of = PartTask { index: part, first: found.first, count: found.count };
+    let task = ChunkTask { part: Some(of), ..processing::task(change, chunk, epoch) };
+    change.effect(Effect::PublishTask { task }, delay_ms);
+    Ok(())
+}

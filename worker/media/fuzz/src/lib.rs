@@ -1,0 +1,24 @@
+//! Shared by the fuzz targets. To run one, from this folder: `cargo +nightly fuzz run --fuzz-dir . caf corpus/caf seeds/caf`.
+//! New inputs go to the first folder, the seeds are only read.
+
+pub mod check;
+
+/// Longest input.
+const LONGEST: usize = 256 * 1024;
+
+/// Checks the bytes as they are.
+pub fn any(bytes: &[u8]) {
+    check::check(&bytes[..bytes.len().min(LONGEST)]);
+}
+
+/// Checks the bytes with marks written over them, so that they are taken for a certain container.
+pub fn forced(marks: &[(usize, &[u8])], bytes: &[u8]) {
+    let mut bytes = bytes[..bytes.len().min(LONGEST)].to_vec();
+    for (at, mark) in marks {
+        if bytes.len() < at + mark.len() {
+            bytes.resize(at + mark.len(), 0);
+        }
+        bytes[*at..at + mark.len()].copy_from_slice(mark);
+    }
+    check::check(&bytes);
+}
