@@ -1,84 +1,101 @@
-//! AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1): what an AAC stream is, reduced to what is decoded of it.
+//! AAC: the AudioSpecificConfig (ISO/IEC 14496-3, section 1.6.2.1), reduced to what the decoder takes: low complexity,
+//! one or two channels, 1024 frames a packet.
 
 use crate::error::MediaError;
+use crate::init::{MAX_RATE, MIN_RATE};
 
-/// The AAC-LC core of a stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct AacCore {
-    /// Hz; of HE-AAC the rate of the core, half of what a full decoder gives.
-    pub rate: u32,
-    /// 1 or 2.
-    pub channels: u32,
-    /// An AudioSpecificConfig that describes the core alone.
-    pub config: Vec<u8>,
-}
+/// Frames of every packet.
+pub(crate) const FRAMES: u32 = 1024;
 
-/// Sample rates by index (table 1.18).
+/// Object type "low complexity".
+pub(crate) const LC: u32 = 2;
+/// Object types by which HE-AAC announces spectral band replication (SBR), and with it parametric stereo (PS).
+const SBR: u32 = 5;
+const PS: u32 = 29;
+/// Index that stands for a rate written out.
+const EXPLICIT_RATE: u32 = 15;
 const RATES: [u32; 13] =
     [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350];
 
-/// Reads a configuration and reduces it to its core. Explicitly signalled SBR and PS (HE-AAC) are left out.
-pub(crate) fn core(config: &[u8]) -> Result<AacCore, MediaError> {
-    let short = || MediaError::damaged("an AAC configuration that is too short");
+/// The low-complexity core of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Core {
+    /// An AudioSpecificConfig that names the core alone.
+    pub config: Vec<u8>,
+    /// Hz; of HE-AAC half of what a full decoder would give.
+    pub rate: u32,
+    /// 1 or 2.
+    pub channels: u8,
+}
+
+/// The rate of an index; `None` for the reserved ones.
+pub(crate) fn rate_of(index: u32) -> Option<u32> {
+    RATES.get(usize::try_from(index).ok()?).copied()
+}
+
+/// The core of a stream of this object type, rate and channel configuration; refuses what the decoder cannot.
+pub(crate) fn core(object_type: u32, rate: u32, channel_config: u32) -> Result<Core, MediaError> {
+    if object_type != LC {
+        return Err(MediaError::unsupported(profile(object_type)));
+    }
+    if !(MIN_RATE..=MAX_RATE).contains(&rate) {
+        return Err(MediaError::damaged(format!("AAC at {rate} Hz")));
+    }
+    let channels = match channel_config {
+        1 | 2 => u8::try_from(channel_config).unwrap_or(2),
+        0 => return Err(MediaError::unsupported("AAC whose channels are described inside its packets")),
+        7 => return Err(MediaError::unsupported("AAC of 8 channels")),
+        count @ 3..=6 => return Err(MediaError::unsupported(format!("AAC of {count} channels"))),
+        _ => return Err(MediaError::unsupported("AAC of more than two channels")),
+    };
+    // 5 bits of object type, 4 of rate index (or 4 + 24), 4 of channels, 3 flags: all zero.
+    let config = match RATES.iter().position(|known| *known == rate) {
+        Some(index) => (LC << 11 | u32::try_from(index).unwrap_or(0) << 7 | channel_config << 3)
+            .to_be_bytes()[2..]
+            .to_vec(),
+        None => {
+            let bits = u64::from(LC) << 35
+                | u64::from(EXPLICIT_RATE) << 31
+                | u64::from(rate) << 7
+                | u64::from(channel_config) << 3;
+            bits.to_be_bytes()[3..].to_vec()
+        }
+    };
+    Ok(Core { config, rate, channels })
+}
+
+/// The core of the stream that an AudioSpecificConfig describes. Whatever follows the core's own description (SBR
+/// announced the backward-compatible way) is dropped.
+pub(crate) fn core_of(config: &[u8]) -> Result<Core, MediaError> {
+    let short = || MediaError::damaged("an AAC description that is too short");
     let mut bits = Bits { bytes: config, at: 0 };
-    let mut object = bits.object_type().ok_or_else(short)?;
+    let mut object_type = bits.object_type().ok_or_else(short)?;
     let rate = bits.rate().ok_or_else(short)?;
     let channels = bits.take(4).ok_or_else(short)?;
-    if matches!(object, 5 | 29) {
-        // SBR, or SBR with PS: the extension's rate, then the core's own type.
+    if object_type == SBR || object_type == PS {
         bits.rate().ok_or_else(short)?;
-        object = bits.object_type().ok_or_else(short)?;
+        object_type = bits.object_type().ok_or_else(short)?;
     }
-    if object != 2 {
-        return Err(MediaError::unsupported(object_name(object)));
-    }
+    let core = core(object_type, rate, channels)?;
     if bits.take(1).ok_or_else(short)? == 1 {
-        return Err(MediaError::unsupported("AAC in frames of 960 samples"));
+        return Err(MediaError::unsupported("AAC with 960 frames a packet"));
     }
-    if !(1..=2).contains(&channels) {
-        return Err(MediaError::unsupported(match channels {
-            0 => "AAC whose channels are listed in the stream".to_owned(),
-            7 => "AAC of 8 channels".to_owned(),
-            channels => format!("AAC of {channels} channels"),
-        }));
-    }
-    if rate == 0 {
-        return Err(MediaError::damaged("an AAC configuration with a sample rate of 0"));
-    }
-    Ok(AacCore { rate, channels, config: config_of(rate, channels) })
+    Ok(core)
 }
 
-/// The configuration of AAC-LC in frames of 1024 samples, without extensions.
-pub(crate) fn config_of(rate: u32, channels: u32) -> Vec<u8> {
-    // 5 bits of object type, 4 of rate index (and 24 of rate where no index has it), 4 of channels, 3 flags.
-    const LOW_COMPLEXITY: u64 = 2;
-    let channels = u64::from(channels & 15);
-    match RATES.iter().zip(0u64..).find(|(known, _)| **known == rate) {
-        Some((_, index)) => {
-            let word = LOW_COMPLEXITY << 11 | index << 7 | channels << 3;
-            word.to_be_bytes()[6..].to_vec()
-        }
-        None => {
-            let word = LOW_COMPLEXITY << 35 | 15 << 31 | u64::from(rate & 0xff_ffff) << 7 | channels << 3;
-            word.to_be_bytes()[3..].to_vec()
-        }
-    }
-}
-
-fn object_name(object: u32) -> String {
-    let name = match object {
-        1 => "AAC Main",
-        3 => "AAC SSR",
-        4 => "AAC LTP",
-        6 | 20 => "AAC Scalable",
+fn profile(object_type: u32) -> String {
+    let name = match object_type {
+        1 => "AAC of the Main profile",
+        3 => "AAC of the SSR profile",
+        4 => "AAC of the LTP profile",
+        6 | 20 => "AAC of the Scalable profile",
         17 | 19 => "error-resilient AAC",
         22 => "BSAC",
         23 => "AAC-LD",
-        32..=34 => "MPEG audio in MPEG-4",
         36 => "MPEG-4 ALS",
         39 => "AAC-ELD",
         42 => "xHE-AAC",
-        _ => return format!("MPEG-4 audio of type {object}"),
+        other => return format!("MPEG-4 audio of object type {other}"),
     };
     name.to_owned()
 }
@@ -89,12 +106,11 @@ struct Bits<'a> {
 }
 
 impl Bits<'_> {
-    /// At most 24 bits.
     fn take(&mut self, count: usize) -> Option<u32> {
         let mut value = 0;
         for at in self.at..self.at + count {
-            let byte = *self.bytes.get(at / 8)?;
-            value = value << 1 | u32::from(byte >> (7 - at % 8) & 1);
+            let bit = self.bytes.get(at / 8)? >> (7 - at % 8) & 1;
+            value = value << 1 | u32::from(bit);
         }
         self.at += count;
         Some(value)
@@ -102,15 +118,15 @@ impl Bits<'_> {
 
     fn object_type(&mut self) -> Option<u32> {
         match self.take(5)? {
-            31 => self.take(6).map(|more| 32 + more),
-            object => Some(object),
+            31 => Some(32 + self.take(6)?),
+            short => Some(short),
         }
     }
 
     fn rate(&mut self) -> Option<u32> {
         match self.take(4)? {
-            15 => self.take(24),
-            index => RATES.get(usize::try_from(index).ok()?).copied(),
+            EXPLICIT_RATE => self.take(24),
+            index => rate_of(index),
         }
     }
 }
@@ -120,35 +136,34 @@ impl Bits<'_> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_core_of_high_efficiency_streams_is_found() {
-        // LC, 44.1 kHz stereo; HE-AAC, 24 kHz core of 48 kHz, stereo; HE-AAC v2, 22.05 kHz core, mono.
-        for (config, rate, channels, reduced) in [
-            (&[0x12, 0x10][..], 44_100, 2, &[0x12, 0x10][..]),
-            (&[0x2b, 0x11, 0x88, 0x00], 24_000, 2, &[0x13, 0x10]),
-            (&[0xeb, 0x8a, 0x08, 0x00], 22_050, 1, &[0x13, 0x88]),
-            (&[0x13, 0x88, 0x56, 0xe5, 0xa0], 22_050, 1, &[0x13, 0x88]),
-        ] {
-            let core = core(config).unwrap();
-            assert_eq!((core.rate, core.channels, core.config.as_slice()), (rate, channels, reduced));
-        }
+    fn refusal(config: &[u8]) -> String {
+        core_of(config).unwrap_err().to_string()
     }
 
     #[test]
-    fn rates_without_an_index_are_written_out() {
-        let config = config_of(32_123, 1);
-        assert_eq!(config.len(), 5);
-        assert_eq!(core(&config).unwrap(), AacCore { rate: 32_123, channels: 1, config });
+    fn the_core_is_what_remains() {
+        let lc = Core { config: vec![0x12, 0x10], rate: 44_100, channels: 2 };
+        assert_eq!(core_of(&[0x12, 0x10]).unwrap(), lc);
+        // SBR announced behind the core, and before it (HE-AAC), and with parametric stereo (HE-AAC v2).
+        assert_eq!(core_of(&[0x12, 0x10, 0x56, 0xe5, 0x80]).unwrap(), lc);
+        let he = core_of(&[0x2b, 0x11, 0x88, 0x00]).unwrap();
+        assert_eq!(he, Core { config: vec![0x13, 0x10], rate: 24_000, channels: 2 });
+        let he2 = core_of(&[0xeb, 0x09, 0x88, 0x00]).unwrap();
+        assert_eq!(he2, Core { config: vec![0x13, 0x08], rate: 24_000, channels: 1 });
+        // A rate written out, of a known and of an odd value.
+        assert_eq!(core_of(&[0x17, 0x80, 0x56, 0x22, 0x10]).unwrap().rate, 44_100);
+        let odd = core_of(&[0x17, 0x80, 0x4e, 0x20, 0x08]).unwrap();
+        assert_eq!((odd.rate, odd.channels, odd.config), (40_000, 1, vec![0x17, 0x80, 0x4e, 0x20, 0x08]));
     }
 
     #[test]
-    fn what_no_decoder_is_for_is_named() {
-        let told = |config: &[u8]| core(config).unwrap_err().to_string();
-        assert_eq!(told(&[0x12, 0x30]), "found AAC of 6 channels; not supported yet");
-        assert_eq!(told(&[0x12, 0x14]), "found AAC in frames of 960 samples; not supported yet");
-        assert_eq!(told(&[0x0a, 0x10]), "found AAC Main; not supported yet");
-        assert_eq!(told(&[0xf9, 0x48, 0x80]), "found xHE-AAC; not supported yet");
-        assert_eq!(told(&[0x12]), "the file is damaged: an AAC configuration that is too short");
-        assert!(core(&[]).is_err());
+    fn what_the_decoder_cannot_is_named() {
+        assert!(refusal(&[0x0a, 0x10]).contains("Main profile"));
+        assert!(refusal(&[0x12, 0x30]).contains("6 channels"));
+        assert!(refusal(&[0x12, 0x00]).contains("described inside"));
+        assert!(refusal(&[0x12, 0x14]).contains("960"));
+        assert!(refusal(&[0xf9, 0x46, 0x40]).contains("xHE-AAC"));
+        assert!(refusal(&[0x12]).contains("too short"));
+        assert!(refusal(&[]).contains("too short"));
     }
 }

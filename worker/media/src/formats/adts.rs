@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use scriptorium_contracts::media::MediaInfo;
 
-use super::aac_core::{Core, FRAMES, core, rate_of};
+use super::aac_config::{Core, FRAMES, core, rate_of};
 use super::mp3_frame::is_tail_tag;
 use super::{Scanner, array};
 use crate::error::MediaError;

@@ -1,6 +1,6 @@
 //! What a CAF file's magic cookie (`kuki` chunk) says of its codec.
 
-use super::array;
+use super::{aac_config, array};
 use crate::error::MediaError;
 use crate::init::Codec;
 
@@ -23,23 +23,8 @@ pub(crate) fn opus(channels: u32) -> Sound {
 pub(crate) fn aac(cookie: &[u8]) -> Result<Sound, MediaError> {
     let damaged = || MediaError::damaged("a Core Audio Format file without a sound description of its AAC");
     let config = decoder_config(cookie).ok_or_else(damaged)?;
-    // AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1): object type of 5 bits, index of the rate of 4, where that is 15 the
-    // rate itself in 24, and the channels in 4.
-    let bits = config.iter().take(5).fold(0u64, |bits, byte| bits << 8 | u64::from(*byte));
-    let bits = bits << (8 * (5 - config.len().min(5)));
-    let (object, index) = (bits >> 35, bits >> 31 & 15);
-    let (rate, channels, len) = match index {
-        15 => (u32::try_from(bits >> 7 & 0xff_ffff).unwrap_or(0), bits >> 3 & 15, 5),
-        _ => (indexed_rate(index).ok_or_else(damaged)?, bits >> 27 & 15, 2),
-    };
-    if object != 2 || !(1..=2).contains(&channels) {
-        return Err(MediaError::unsupported(format!(
-            "a Core Audio Format file with AAC of object type {object} in channel layout {channels}"
-        )));
-    }
-    // What follows would announce spectral band replication, which the decoder refuses.
-    let config = config.get(..len).ok_or_else(damaged)?.to_vec();
-    let channels = u32::try_from(channels).unwrap_or(0);
+    let core = aac_config::core_of(config)?;
+    let (config, rate, channels) = (core.config, core.rate, u32::from(core.channels));
     Ok(Sound { codec: Codec::Aac { config }, name: "aac", rate, channels })
 }
 
@@ -60,14 +45,6 @@ pub(crate) fn alac(cookie: &[u8], packet_frames: u32) -> Result<Sound, MediaErro
     }
     let codec = Codec::Alac { cookie: cookie.to_vec() };
     Ok(Sound { codec, name: "alac", rate, channels: u32::from(channels) })
-}
-
-/// Sampling frequency index (ISO/IEC 14496-3, table 1.18).
-fn indexed_rate(index: u64) -> Option<u32> {
-    const RATES: [u32; 13] = [
-        96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350,
-    ];
-    RATES.get(usize::try_from(index).ok()?).copied()
 }
 
 /// The DecoderSpecificInfo inside the DecoderConfigDescriptor inside an ES_Descriptor.

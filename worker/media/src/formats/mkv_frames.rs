@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use super::aac_core;
+use super::aac_config;
 use super::flac_frame;
 use super::mp3_frame;
+use super::opus_packet;
 use super::vorbis_modes::Modes;
 use crate::init::{Codec, FlacStream, InitSection};
 
@@ -47,7 +48,7 @@ impl Counter {
     pub(crate) fn new(init: &InitSection) -> Self {
         let rule = match &init.codec {
             Codec::Pcm(format) => Rule::Pcm { frame_bytes: format.bytes() * init.channels() },
-            Codec::Aac { .. } => Rule::Fixed(aac_core::FRAMES),
+            Codec::Aac { .. } => Rule::Fixed(aac_config::FRAMES),
             Codec::Mp3 { .. } => Rule::Mp3 { rate: init.rate() },
             Codec::Opus { .. } => Rule::Opus,
             Codec::Flac { stream_info } => {
@@ -76,7 +77,7 @@ impl Counter {
         match &self.rule {
             Rule::Pcm { frame_bytes } => told(u32::try_from(packet.len() / frame_bytes).ok()?),
             Rule::Fixed(frames) => told(*frames).filter(|_| !packet.is_empty()),
-            Rule::Opus => told(opus(packet)?),
+            Rule::Opus => told(opus_packet::frames(packet)?),
             Rule::Mp3 { rate } => {
                 let header = mp3_frame::parse_header(packet).filter(|header| header.rate == *rate)?;
                 let carry = u16::try_from(header.main_data()).unwrap_or(u16::MAX);
@@ -98,43 +99,5 @@ impl Counter {
             }
             Rule::Nothing => None,
         }
-    }
-}
-
-/// Frames at 48 kHz by the first bytes of an Opus packet (RFC 6716, section 3.1).
-fn opus(packet: &[u8]) -> Option<u32> {
-    /// 120 ms.
-    const MOST: u32 = 5_760;
-    let first = *packet.first()?;
-    let (config, code) = (first >> 3, first & 3);
-    let frame = match config {
-        0..=11 => [480, 960, 1920, 2880][usize::from(config & 3)],
-        12..=15 => [480, 960][usize::from(config & 1)],
-        _ => [120, 240, 480, 960][usize::from(config & 3)],
-    };
-    let count = match code {
-        0 => 1,
-        1 | 2 => 2,
-        _ => u32::from(packet.get(1)? & 63),
-    };
-    Some(frame * count).filter(|frames| (1..=MOST).contains(frames))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn opus_packets_tell_their_length() {
-        // SILK 20 ms, CELT 2.5 ms twice, hybrid 10 ms three times, CELT 20 ms.
-        assert_eq!(opus(&[0b0000_1000]), Some(960));
-        assert_eq!(opus(&[0b1000_0001]), Some(240));
-        assert_eq!(opus(&[0b0110_0011, 3]), Some(1440));
-        assert_eq!(opus(&[0b1111_1000]), Some(960));
-        // Nothing, too much, cut off.
-        assert_eq!(opus(&[0b1111_1011, 0]), None);
-        assert_eq!(opus(&[0b1111_1011, 7]), None);
-        assert_eq!(opus(&[0b1111_1011]), None);
-        assert_eq!(opus(&[]), None);
     }
 }

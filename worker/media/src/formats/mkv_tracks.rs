@@ -1,6 +1,6 @@
 //! Matroska and WebM: the description of the tracks (RFC 9559, section 5.1.4), and which one is heard.
 
-use super::aac_core;
+use super::aac_config;
 use super::array;
 use super::ebml::{children, float, text, unsigned};
 use super::flac_frame::parse_stream;
@@ -268,9 +268,9 @@ fn aac(
             id if id.contains("LTP") => 4,
             _ => 2,
         };
-        aac_core::core(object_type, rate, u32::try_from(track.channels).unwrap_or(u32::MAX))?
+        aac_config::core(object_type, rate, u32::try_from(track.channels).unwrap_or(u32::MAX))?
     } else {
-        aac_core::core_of(track.setup)?
+        aac_config::core_of(track.setup)?
     };
     let sound = plain(Codec::Aac { config: core.config }, "aac");
     Ok(Sound { rate: core.rate, channels: u16::from(core.channels), ..sound })

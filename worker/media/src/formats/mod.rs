@@ -5,7 +5,6 @@
 //! every packet, whatever the chunk size, even where the bytes are damaged.
 
 pub(crate) mod aac_config;
-pub(crate) mod aac_core;
 pub(crate) mod adts;
 pub(crate) mod aiff;
 pub(crate) mod au;
@@ -43,6 +42,7 @@ pub(crate) mod ogg_link;
 pub(crate) mod ogg_page;
 pub(crate) mod ogg_timing;
 pub(crate) mod ogg_walk;
+pub(crate) mod opus_packet;
 pub(crate) mod pcm;
 pub(crate) mod vorbis_modes;
 pub(crate) mod w64;

@@ -104,14 +104,16 @@ fn mpeg4(entry: &Entry<'_>) -> Result<Description, MediaError> {
     match object {
         // MPEG-4 audio, and AAC-LC of MPEG-2, whose configuration may be left out.
         0x40 | 0x67 => {
-            let spare = aac_config::config_of(entry.rate, entry.channels);
-            let config = if config.is_empty() && object == 0x67 { &spare } else { config };
-            let core = aac_config::core(config)?;
+            let core = if config.is_empty() && object == 0x67 {
+                aac_config::core(aac_config::LC, entry.rate, entry.channels)?
+            } else {
+                aac_config::core_of(config)?
+            };
             Ok(Description {
                 codec: Codec::Aac { config: core.config },
                 name: "aac".to_owned(),
                 rate: core.rate,
-                channels: core.channels,
+                channels: u32::from(core.channels),
             })
         }
         0x69 | 0x6b => Ok(mp3(entry)),

@@ -1,14 +1,9 @@
 //! What a sample of each codec decodes to, as far as its own first bytes tell.
 
 use super::array;
-use super::{flac_frame, mp3_frame};
+use super::{aac_config, flac_frame, mp3_frame, opus_packet};
 use crate::init::{Codec, FlacStream};
 use crate::packet::{Packet, content_hash};
-
-/// Frames of an AAC-LC packet (ISO/IEC 14496-3, 4.5.1.1; short frames of 960 are refused by the probe).
-pub(crate) const AAC_FRAMES: u32 = 1024;
-/// Longest Opus packet: 120 ms at 48 kHz (RFC 6716, section 3.1).
-const OPUS_MOST: u32 = 5760;
 
 /// How the samples of a track tell how many frames they hold.
 #[derive(Clone, Debug)]
@@ -41,7 +36,7 @@ impl Framing {
     pub(crate) fn usual(&self) -> u32 {
         match self {
             Self::Pcm => 1,
-            Self::Aac => AAC_FRAMES,
+            Self::Aac => aac_config::FRAMES,
             Self::Alac(frames) | Self::Mp3(frames) => *frames,
             // 20 ms, what all encoders make unless told otherwise.
             Self::Opus => 960,
@@ -81,7 +76,7 @@ impl Framing {
                     heard = payload.get(4..).unwrap_or_default();
                 }
             }
-            Self::Opus => frames = opus_frames(payload).unwrap_or(frames),
+            Self::Opus => frames = opus_packet::frames(payload).unwrap_or(frames),
             Self::Flac(stream) => {
                 if let Some(header) = flac_frame::parse_header(payload, stream) {
                     frames = u32::try_from(header.block).unwrap_or(frames);
@@ -112,36 +107,9 @@ fn alac_frames(payload: &[u8]) -> Option<u32> {
     (single_pair_or_lfe && partial).then_some((head >> 9) as u32).filter(|frames| *frames > 0)
 }
 
-/// Frames at 48 kHz of an Opus packet, by its first bytes (RFC 6716, section 3.1).
-fn opus_frames(payload: &[u8]) -> Option<u32> {
-    let first = *payload.first()?;
-    let length = usize::from(first >> 3 & 3);
-    let each = match first >> 3 {
-        0..=11 => [480, 960, 1920, 2880][length],
-        12..=15 => [480, 960][length & 1],
-        _ => [120, 240, 480, 960][length],
-    };
-    let count = match first & 3 {
-        0 => 1,
-        1 | 2 => 2,
-        _ => u32::from(payload.get(1)? & 0x3f),
-    };
-    Some(each * count).filter(|frames| (1..=OPUS_MOST).contains(frames))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn opus_packets_tell_their_length() {
-        assert_eq!(opus_frames(&[0x78]), Some(960));
-        assert_eq!(opus_frames(&[0xe1]), Some(240));
-        assert_eq!(opus_frames(&[0x1b, 2]), Some(5760));
-        assert_eq!(opus_frames(&[0x1b, 3]), None);
-        assert_eq!(opus_frames(&[0xfb]), None);
-        assert_eq!(opus_frames(&[]), None);
-    }
 
     #[test]
     fn alac_packets_tell_if_they_are_short() {

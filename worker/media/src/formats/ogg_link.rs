@@ -8,7 +8,7 @@ use scriptorium_contracts::media::MediaInfo;
 use super::flac::comment_title;
 use super::ogg_ident::{Ident, identify, name_of};
 use super::ogg_page::{Joined, Joiner, Page, Pages};
-use super::ogg_timing::vorbis_modes;
+use super::vorbis_modes::long_flags;
 use crate::error::MediaError;
 use crate::init::{Codec, InitSection, Layout, OggLink, PacketTiming, Trim};
 use crate::source::Span;
@@ -214,8 +214,11 @@ fn finish(ident: Ident, mut headers: Headers) -> Result<Opened, MediaError> {
             if setup.len > MOST_SETUP {
                 return Err(MediaError::Limit { what: "more than 64 KiB of Vorbis setup".to_owned() });
             }
-            (*modes, *long_modes) = vorbis_modes(&setup.data)
+            let flags = long_flags(&setup.data)
                 .ok_or_else(|| MediaError::damaged("Vorbis with an impossible setup header"))?;
+            // At most 64 of them.
+            *modes = u8::try_from(flags.len()).unwrap_or(u8::MAX);
+            *long_modes = flags.iter().rev().fold(0, |bits, long| bits << 1 | u64::from(*long));
             own.extend_from_slice(&setup.data);
         }
         // As in plain FLAC, older encoders mark variable block sizes in the frames alone.

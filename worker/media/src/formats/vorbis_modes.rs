@@ -40,7 +40,7 @@ impl Modes {
 /// Modes stand at the end of the setup header: their number less one (6 bits), then each mode (1 bit: long; 16 and 16
 /// zeros; 8: mapping), then one bit that is set. Reading backwards saves decoding the code books before them; the
 /// longest run of modes whose number agrees is the list.
-fn long_flags(setup: &[u8]) -> Option<Vec<bool>> {
+pub(crate) fn long_flags(setup: &[u8]) -> Option<Vec<bool>> {
     const MODE_BITS: usize = 41;
     let bit = |at: usize| u32::from(setup[at / 8] >> (at % 8) & 1);
     let number = |at: usize, count: usize| (0..count).fold(0, |value, i| value | bit(at + i) << i);
