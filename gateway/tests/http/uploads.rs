@@ -1,6 +1,7 @@
 //! Starting an upload, addresses, notices.
 
 use crate::house::{House, MB, Reply};
+use scriptorium_contracts::job::Input;
 use scriptorium_contracts::objects::chunk_key;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -47,6 +48,23 @@ async fn the_first_reply_is_as_required() {
     for entry in reply["upload_urls"].as_array().unwrap() {
         assert!(entry["upload_url"].as_str().unwrap().starts_with(&house.url("/scriptorium/jobs/")));
     }
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn a_notice_is_answered_with_the_chunk_that_others_wait_for() {
+    let house = House::new().await;
+    let (job, reply) = house.init(5).await;
+    let notice = async |chunk: u64| {
+        assert_eq!(put(&house, &reply["upload_urls"][chunk as usize]).await, 200);
+        let body = json!({"parent_job_id": job, "chunk_index": chunk, "actual_size": MB});
+        house.post("/chunk-upload-complete", body).await.json()
+    };
+    assert_eq!(notice(0).await.get("advice"), None);
+    let epoch = house.epoch(job, 0).await;
+    house.advance(job, Input::NeedsChunk { chunk: 0, epoch, needed: 4 }).await;
+    assert_eq!(notice(1).await["advice"], json!({"next": 4}));
+    assert_eq!(notice(4).await.get("advice"), None);
     house.stop().await;
 }
 
