@@ -1,5 +1,5 @@
 //! How fast sound is decoded, against ffmpeg on one thread. Run by hand:
-//! `cargo nextest run --release -p scriptorium-worker --run-ignored only media_speed --no-capture`
+//! `cargo test --release -p scriptorium-media --test speed -- --ignored --nocapture` (`make bench` does it too).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod support;
@@ -21,8 +21,12 @@ fn media_speed() {
         ("flac 16 bit 44.1k stereo", vec!["a.flac"]),
         ("mp3 128k 44.1k stereo", vec!["a.mp3", "-b:a", "128k"]),
         ("mp3 vbr 44.1k stereo", vec!["b.mp3", "-q:a", "4"]),
+        ("aac 128k 44.1k stereo (m4a)", vec!["a.m4a", "-c:a", "aac", "-b:a", "128k"]),
+        ("opus 64k stereo (ogg)", vec!["a.opus", "-c:a", "libopus", "-b:a", "64k"]),
+        ("vorbis 44.1k stereo (ogg)", vec!["a.ogg", "-c:a", "libvorbis", "-q:a", "4"]),
     ] {
-        let path = studio.convert(&speech, &[&arguments[1..], &stereo].concat(), arguments[0]);
+        let rate = if name.starts_with("opus") { &stereo[..2] } else { &stereo[..] };
+        let path = studio.convert(&speech, &[&arguments[1..], rate].concat(), arguments[0]);
         let source = load(&path);
         let begin = Instant::now();
         let init = probe(&source).unwrap();
@@ -43,11 +47,12 @@ fn media_speed() {
         let seconds = plan.frames as f64 / f64::from(init.media.sample_rate);
         let times = |elapsed: Duration| (seconds / elapsed.as_secs_f64()).round();
         println!(
-            "{name}: plan {} x real time ({:.0} MB/s), decode and resample {} x; ffmpeg {} x",
+            "{name}: plan {} x real time ({:.0} MB/s), decode and resample {} x; ffmpeg {} x; ours / ffmpeg's time {:.2}",
             times(planned),
             source.len() as f64 / 1e6 / planned.as_secs_f64(),
             times(decoded),
-            times(theirs)
+            times(theirs),
+            decoded.as_secs_f64() / theirs.as_secs_f64()
         );
     }
 }
