@@ -200,3 +200,26 @@ fn a_delayed_try_is_void_after_another_one() {
     complete(&mut ledger, 0);
     assert_eq!(ledger.header().state, JobState::Assembling);
 }
+
+/// A passage whose second try kills every worker would be begun anew at each start, for ever.
+#[test]
+fn what_is_done_again_is_given_up_when_it_is_lost_again_and_again() {
+    let mut ledger = job(1, 1);
+    probe(&mut ledger);
+    complete(&mut ledger, 0);
+    let redo = |ledger: &mut Ledger| {
+        let epoch = ledger.header().assembly_epoch;
+        let chunks = [0].into_iter().collect();
+        apply(ledger, Input::Redo { epoch, language: "en".to_owned(), chunks });
+    };
+    let begun = (1..100)
+        .find(|_| {
+            redo(&mut ledger);
+            ledger.header().redo.is_some_and(|redo| redo.is_done())
+        })
+        .unwrap();
+    assert_eq!(begun, 18, "the first time, and 17 times anew");
+    assert!(ledger.header().redo.unwrap().failed.contains(0));
+    assembled(&mut ledger);
+    assert_eq!(ledger.header().state, JobState::CompletedWithErrors, "the sample's summary has a gap");
+}

@@ -7,6 +7,9 @@ use crate::failure::Failure;
 use crate::message::{ChunkTask, RedoTask};
 use serde::{Deserialize, Serialize};
 
+/// Times that tasks under way may be found lost, before they are taken to be what kills their workers.
+const MAX_LOSSES: u32 = 16;
+
 /// Done when no chunk is left in either set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Redo {
@@ -17,6 +20,9 @@ pub struct Redo {
     pub under_way: ChunkSet,
     /// Tries that ended in failure, of all chunks.
     pub attempts: u32,
+    /// Times that it was begun anew with tasks under way.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub losses: u32,
     /// Given up: their passages stay as they were.
     #[serde(default, skip_serializing_if = "ChunkSet::is_empty")]
     pub failed: ChunkSet,
@@ -42,15 +48,27 @@ pub(super) fn begin(change: &mut Change<'_>, epoch: u32, language: String, chunk
         waiting: chunks,
         under_way: ChunkSet::default(),
         attempts: 0,
+        losses: 0,
         failed: ChunkSet::default(),
     });
     if redo.is_done() {
         return;
     }
-    for chunk in std::mem::take(&mut redo.under_way).iter() {
-        redo.waiting.insert(chunk);
+    let lost = std::mem::take(&mut redo.under_way);
+    redo.losses += u32::from(!lost.is_empty());
+    let given_up = redo.losses > MAX_LOSSES;
+    for chunk in lost.iter() {
+        if given_up {
+            redo.failed.insert(chunk);
+        } else {
+            redo.waiting.insert(chunk);
+        }
     }
-    publish(change, 0);
+    go_on(change, 0);
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 pub(super) fn done(change: &mut Change<'_>, chunk: u32, epoch: u32) {

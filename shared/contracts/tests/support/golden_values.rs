@@ -281,6 +281,7 @@ pub fn headers() -> Vec<(&'static str, JobHeader)> {
         waiting: [4].into_iter().collect(),
         under_way: [2, 3].into_iter().collect(),
         attempts: 1,
+        losses: 0,
         failed: [0].into_iter().collect(),
     });
     let mut finished = processing.clone();
