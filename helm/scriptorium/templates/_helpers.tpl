@@ -1,17 +1,17 @@
 {{/* Names and labels. `scriptorium.x` takes the root context, `scriptorium.role.x` (dict "root" $ "role" "worker"). */}}
 
 {{- define "scriptorium.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 34 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* Cut at 40, so that the longest name made of it ("-coordinator", a ReplicaSet's hash, a pod's) fits into 63. */}}
+{{/* Cut at 34, so that the longest name made of it ("-coordinator", a ReplicaSet's hash, a pod's) fits into 63. */}}
 {{- define "scriptorium.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | trunc 34 | trimSuffix "-" -}}
 {{- else if contains (include "scriptorium.name" .) .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- .Release.Name | trunc 34 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name (include "scriptorium.name" .) | trunc 40 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name (include "scriptorium.name" .) | trunc 34 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
