@@ -1,5 +1,6 @@
 """Renders the chart by Helm, and finds things in what comes out."""
 
+import functools
 import os
 import subprocess
 from pathlib import Path
@@ -22,6 +23,7 @@ class Chart:
     def run(self, command, *arguments):
         return subprocess.run([HELM, *command, str(self.folder), *arguments], capture_output=True, text=True, check=False)
 
+    @functools.cache
     def text(self, *arguments, release="rel"):
         done = self.run(["template", release], *arguments)
         if done.returncode != 0:

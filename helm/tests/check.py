@@ -1,6 +1,6 @@
 """Checks of the chart and of deploy/: renders with several values, and looks at what comes out.
 
-    check.py [CHART]     default: helm/scriptorium. Needs PyYAML and kubernetes-validate (scripts/helm.sh sees to both).
+    check.py [--first]     --first: ends at the first failure. Needs PyYAML and kubernetes-validate (scripts/helm.sh sees to both).
 """
 
 import json
@@ -25,6 +25,8 @@ def check(name, complaints):
     passed, failed = passed + (not complaints), failed + bool(complaints)
     for complaint in complaints:
         print(f"FAILED {name}: {complaint}", file=sys.stderr)
+    if failed and "--first" in sys.argv:
+        sys.exit(1)
 
 
 def everything_rendered(chart):
@@ -172,7 +174,7 @@ def values_and_schema_agree(chart):
 
 
 def main():
-    chart = Chart(sys.argv[1] if len(sys.argv) > 1 else ROOT / "helm/scriptorium")
+    chart = Chart(ROOT / "helm/scriptorium")
     for arguments in (MINIMAL, chart.dev, FULL, []):
         done = chart.run(["lint", "--strict"], *arguments)
         check(f"helm lint {arguments}", [] if done.returncode == 0 else [done.stdout + done.stderr])
