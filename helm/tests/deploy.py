@@ -40,15 +40,19 @@ def compose():
             yield f"{name}: the key {key} is not known here"
         if ":" not in service["image"]:
             yield f"{name}: any version of {service['image']}"
-        for other, condition in service.get("depends_on", {}).items():
-            if condition["condition"] == "service_healthy" and "test" not in found[other].get("healthcheck", {}):
-                yield f"{name} waits for the health of {other}, which has no check"
-            if condition["condition"] == "service_completed_successfully" and found[other].get("restart") != "no":
-                yield f"{name} waits for the end of {other}, which is started again"
         for port in service.get("ports", []):
             if not port.startswith("127.0.0.1:"):
                 yield f"{name}: {port} can be reached from other machines"
         told = service.get("environment", {})
+        waits = {other: condition["condition"] for other, condition in service.get("depends_on", {}).items()}
+        healthy, ended = "service_healthy", "service_completed_successfully"
+        if runs[name] and waits != ({"s3": healthy} if name == "bucket" else {"rabbitmq": healthy, "redis": healthy, "bucket": ended}):
+            yield f"{name} waits for {waits}"
+        for other, condition in waits.items():
+            if condition == healthy and "test" not in found[other].get("healthcheck", {}):
+                yield f"{name} waits for the health of {other}, which has no check"
+            if condition == ended and found[other].get("restart") != "no":
+                yield f"{name} waits for the end of {other}, which is started again"
         if runs[name] in ("gateway", "coordinator", "worker"):
             grace = int(service["stop_grace_period"].removesuffix("s"))
             if grace < int(told["SCRIPTORIUM_DRAIN_SECONDS"]) + 5:

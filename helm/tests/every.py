@@ -59,7 +59,7 @@ def references(documents):
             if isinstance(value, tuple):
                 wanted.append(("Secret", value[0]))
                 for secret in kind(documents, "Secret"):
-                    if secret["metadata"]["name"] == value[0] and value[1] not in secret["stringData"]:
+                    if secret["metadata"]["name"] == value[0] and not secret["data"].get(value[1]):
                         yield f"{name}: {variable} is not in the Secret"
         for thing in wanted:
             if thing not in there and not thing[1].startswith("theirs-"):
@@ -70,7 +70,8 @@ def references(documents):
 
 def selectors(documents):
     pods = {name: pod(role(documents, name))["metadata"]["labels"] for name in ROLES}
-    owners = [(d, d["spec"]["selector"]["matchLabels"]) for d in kind(documents, "Deployment") + kind(documents, "PodDisruptionBudget")]
+    owners = [(d, d["spec"]["selector"]["matchLabels"]) for d in kind(documents, "Deployment")]
+    owners += [(d, d["spec"]["selector"]["matchLabels"]) for d in kind(documents, "PodDisruptionBudget")]
     owners += [(d, d["spec"]["selector"]) for d in kind(documents, "Service")]
     for owner, selector in owners:
         own = owner["metadata"]["labels"]["app.kubernetes.io/component"]
@@ -113,7 +114,8 @@ def roles(documents):
             yield f"{name}: runs {box['args']}"
         ports = {p["name"]: p["containerPort"] for p in box["ports"]}
         wanted = {"ops": "SCRIPTORIUM_OPS_LISTEN"} | ({"http": "SCRIPTORIUM_LISTEN"} if name == "gateway" else {})
-        if {port: told[variable] for port, variable in wanted.items()} != {p: f"0.0.0.0:{n}" for p, n in ports.items()}:
+        listens = {port: told[variable] for port, variable in wanted.items()}
+        if listens != {name: f"0.0.0.0:{number}" for name, number in ports.items()}:
             yield f"{name}: listens elsewhere than on its ports"
         for probe, path in (("startupProbe", "/healthz"), ("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")):
             if box.get(probe, {}).get("httpGet") != {"path": path, "port": "ops"}:
