@@ -1,0 +1,104 @@
+"""Checks of deploy/compose.yaml, and that every variable that is set anywhere exists in the program."""
+
+import re
+
+import yaml
+
+from chart import ROOT
+
+# The keys of the Compose specification that are used here. A key that is misspelt would be refused by Docker only.
+SERVICE_KEYS = {
+    "build", "cap_drop", "command", "depends_on", "deploy", "environment", "healthcheck", "hostname", "image", "ports",
+    "read_only", "restart", "security_opt", "stop_grace_period", "tmpfs", "volumes",
+}
+HEALTH_KEYS = {"test", "interval", "timeout", "retries", "start_period", "disable"}
+VARIABLE = re.compile(r"SCRIPTORIUM_[A-Z0-9_]*[A-Z0-9]")
+# The name of the image in compose.yaml, which the program does not read.
+NOT_OPTIONS = {"SCRIPTORIUM_IMAGE"}
+
+
+def services():
+    return yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())["services"]
+
+
+def program(service):
+    """What the service runs of this program; None if it is another's image."""
+    return " ".join(service["command"]) if "SCRIPTORIUM_IMAGE" in service["image"] else None
+
+
+def compose():
+    found = services()
+    runs = {name: program(service) for name, service in found.items()}
+    count = {}
+    for name, command in runs.items():
+        if command:
+            count[command] = count.get(command, 0) + found[name].get("deploy", {}).get("replicas", 1)
+    if count != {"gateway": 2, "coordinator": 2, "worker": 2, "admin bucket": 1}:
+        yield f"it runs {count}"
+    for name, service in found.items():
+        for key in service.keys() - SERVICE_KEYS | service.get("healthcheck", {}).keys() - HEALTH_KEYS:
+            yield f"{name}: the key {key} is not known here"
+        if ":" not in service["image"]:
+            yield f"{name}: any version of {service['image']}"
+        for port in service.get("ports", []):
+            if not port.startswith("127.0.0.1:"):
+                yield f"{name}: {port} can be reached from other machines"
+        told = service.get("environment", {})
+        waits = {other: condition["condition"] for other, condition in service.get("depends_on", {}).items()}
+        healthy, ended = "service_healthy", "service_completed_successfully"
+        if runs[name] and waits != ({"s3": healthy} if name == "bucket" else {"rabbitmq": healthy, "redis": healthy, "bucket": ended}):
+            yield f"{name} waits for {waits}"
+        for other, condition in waits.items():
+            if condition == healthy and "test" not in found[other].get("healthcheck", {}):
+                yield f"{name} waits for the health of {other}, which has no check"
+            if condition == ended and found[other].get("restart") != "no":
+                yield f"{name} waits for the end of {other}, which is started again"
+        if runs[name] in ("gateway", "coordinator", "worker"):
+            grace = int(service["stop_grace_period"].removesuffix("s"))
+            if grace < int(told["SCRIPTORIUM_DRAIN_SECONDS"]) + 5:
+                yield f"{name} is killed before it has drained"
+            port = told["SCRIPTORIUM_OPS_LISTEN"].rpartition(":")[2]
+            if f"/dev/tcp/127.0.0.1/{port} " not in service["healthcheck"]["test"][-1]:
+                yield f"{name}: health is asked for on another port than {port}"
+    published = {p.split(":")[1]: p.split(":")[2] for service in found.values() for p in service.get("ports", [])}
+    if published != {"8787": "8787", "8788": "8787", "8333": "8333"}:
+        yield f"ports: {published}"
+
+
+def volumes():
+    known = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())["volumes"]
+    for name, service in services().items():
+        for source in [mount.split(":")[0] for mount in service.get("volumes", [])]:
+            if source.startswith("./") and not (ROOT / "deploy" / source).is_file():
+                yield f"{name}: {source} is not there"
+            if not source.startswith("./") and source not in known:
+                yield f"{name}: the volume {source} is not declared"
+
+
+def used_variables(chart):
+    files = [ROOT / "deploy/compose.yaml", ROOT / "deploy/Dockerfile"]
+    files += [chart.folder / "values.yaml", *sorted((chart.folder / "templates").iterdir())]
+    for file in files:
+        for name in VARIABLE.findall(file.read_text()):
+            # An example in a comment of values.yaml.
+            if name not in NOT_OPTIONS | {"SCRIPTORIUM_EXAMPLE"}:
+                yield file.name, name
+
+
+def variables(chart):
+    documented = set(VARIABLE.findall((ROOT / "docs/config.md").read_text()))
+    for file, name in sorted(set(used_variables(chart))):
+        if name not in documented:
+            yield f"{file}: {name} is not in docs/config.md"
+
+
+def checks(chart):
+    yield "compose.yaml", compose()
+    if (ROOT / "deploy/rabbitmq.conf").exists():
+        yield "compose.yaml: volumes", volumes()
+    else:
+        print("note: skipped: that compose.yaml's files exist (there is no deploy/rabbitmq.conf yet)")
+    if "SCRIPTORIUM_AMQP_URL" in (ROOT / "docs/config.md").read_text():
+        yield "variables exist", variables(chart)
+    else:
+        print("note: skipped: that all variables exist (docs/config.md does not have the roles' yet)")
