@@ -10,9 +10,9 @@ fail() {
   exit 1
 }
 
-lock() { # one at a time for each folder; programs that are started close descriptor 9
+lock() { # NAME: one run at a time for each folder; programs that are started close descriptor 9
   mkdir -p "${dir:?}"
-  exec 9>"$dir/.lock"
+  exec 9>"$dir/.$1.lock"
   flock -w 180 9 || fail "another run has been busy in $dir for three minutes"
 }
 
