@@ -1,8 +1,8 @@
 #!/bin/sh
+# shellcheck disable=SC2154 # dir and services are of services.sh
 # What services.sh has to know of each service: addresses and keys, how it is started and how it ends. Read by services.sh,
 # which has set $dir (the folder of them all), $scripts and $services.
 deploy=$(CDPATH='' cd -- "${scripts:?}/../deploy" && pwd)
-: "${dir=}" "${services:?}"
 
 random() { od -An -N "$1" -tx1 /dev/urandom | tr -d ' \n'; }
 

@@ -83,12 +83,14 @@ report() {
 $roles
 END
   for name in rabbitmq redis s3; do printf '  %-14s process %s\n' "$name" "$(pid_of "$name")"; done
-  printf '\n  %s\n' \
-    "$program transcribe YOUR.mp3 --server http://127.0.0.1:8787" \
-    ". target/stack/env              addresses and keys of the services, for this shell" \
-    "target/stack/<name>.log         what each says; <name>.pid is its process" \
-    "make up                         again: starts what has died" \
-    "make down                       ends it all; make down KEEP=1 keeps the data"
+  cat <<END
+
+  $program transcribe YOUR.mp3 --server http://127.0.0.1:8787
+  . target/stack/env          addresses and keys of the services, for this shell
+  target/stack/<name>.log     what each says; its process is in <name>.pid
+  make up                     again: starts what has died
+  make down                   ends all of it; make down KEEP=1 keeps the data
+END
 }
 
 down() { # [keep]
