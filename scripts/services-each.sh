@@ -94,7 +94,7 @@ END
     -master.volumeSizeLimitMB=1024 -volume.port=$((base + 9)) -volume.port.grpc=$((base + 10)) -volume.max=100 \
     -filer -filer.port=$((base + 11)) -filer.port.grpc=$((base + 12)) -filer.localSocket=filer.sock \
     -s3 -s3.port=$((base + 2)) -s3.port.grpc=$((base + 13)) -s3.localSocket=s3.sock -s3.config="$dir/s3/s3.json" \
-    -s3.autoCreateBucket=false -s3.port.iceberg=0 -s3.port.lance=0
+    -s3.autoCreateBucket=false -s3.iam=false -s3.port.iceberg=0 -s3.port.lance=0
 }
 
 end_one() { # NAME [kill]

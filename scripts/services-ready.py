@@ -79,10 +79,13 @@ def signed(env, method, path, body=b""):
 def s3(env):
     # The S3 side answers before the side that stores can take anything, so only a write proves that it is ready. The
     # bucket goes away again, and with it what it took on the disk.
-    steps = [("PUT", f"/{BUCKET}", (200, 409)), ("PUT", f"/{BUCKET}/object", (200,)), ("DELETE", f"/{BUCKET}/object", (204,)),
-             ("DELETE", f"/{BUCKET}", (204,))]
-    for method, path, wanted in steps:
-        status, _ = signed(env, method, path, b"ready" if path.endswith("object") and method == "PUT" else b"")
+    object_ = f"/{BUCKET}/object"
+    for method, path, body, wanted in (
+        ("PUT", f"/{BUCKET}", b"", (200, 409)),
+        ("PUT", object_, b"ready", (200,)),
+        ("DELETE", f"/{BUCKET}", b"", (204,)),
+    ):
+        status, _ = signed(env, method, path, body)
         if status not in wanted:
             raise OSError(f"{method} {path} was answered with {status}")
 

@@ -15,7 +15,9 @@ fail() {
   printf 'services test: %s\n' "$*" >&2
   exit 1
 }
+stranger=
 clean() {
+  [ -z "$stranger" ] || kill "$stranger" 2>/dev/null || :
   services stop "$one" --wipe || :
   services stop "$two" --wipe || :
   rm -rf "$work"
@@ -87,11 +89,14 @@ is "the processes after a second start" "$before" "$(pids "$one")"
 for name in rabbitmq redis; do services kill-one "$name" "$one"; done
 kill -9 "$(cat "$one/s3.pid")"
 # As a crash of the machine leaves it: a pid file, and another program under that pid.
-echo $$ >"$one/s3.pid"
+sleep 600 &
+stranger=$!
+echo "$stranger" >"$one/s3.pid"
 ! services status "$one" >/dev/null || fail "status is content with dead services"
 services start-one redis "$one"
 services start "$one"
 all_there "after kill -9"
+kill "$stranger" || fail "another program was killed because it had the pid of a dead service"
 
 is "the processes of the other instance" "$before_two" "$(pids "$two")"
 services status "$two" >/dev/null || fail "the other instance has suffered"
