@@ -8,7 +8,7 @@ PROGRAM := target/release/scriptorium
 SAMPLE := tests/fixtures/sample.flac
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run build model setup test fuzz bench lint docs
+.PHONY: help demo run up down build model setup test fuzz bench lint docs
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,12 @@ demo: ## install what is missing, build, fetch a model, and transcribe a sample 
 
 run: build model ## start the server on 127.0.0.1:8787 (options: SCRIPTORIUM_… variables, docs/config.md)
 	@exec $(PROGRAM) serve
+
+up: build model ## RabbitMQ, Redis, S3 and two of each role on this machine: http://127.0.0.1:8787 and :8788; see make down
+	@scripts/stack.sh up --program $(PROGRAM) $(if $(BASE_PORT),--base-port $(BASE_PORT))
+
+down: ## end what make up has started, data included (KEEP=1 keeps the data)
+	@scripts/stack.sh down $(if $(KEEP),--keep)
 
 build: setup ## the program: target/release/scriptorium
 	@cargo build --release --locked -p scriptorium

@@ -21,4 +21,7 @@ else
   cargo test --release --locked --workspace --no-fail-fast
 fi
 
+step "the services that the roles need: started, killed, started again"
+tests/scripts/services.sh
+
 step "all is well"
