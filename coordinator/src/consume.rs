@@ -149,8 +149,7 @@ fn redo_input(chunk: u32, epoch: u32, report: Report) -> Input {
             Input::RedoFailed { chunk, epoch, failure }
         }
         Report::Probed { media } => Input::Probed { media },
-        // Says nothing of the redo; the job is in assembly, where this changes nothing.
-        Report::Started {} => Input::Started { chunk, part: None, epoch },
+        Report::Started {} => Input::RedoStarted { chunk, epoch },
         Report::Planned { .. } | Report::Completed { .. } | Report::PartCompleted {} => {
             let failure =
                 Failure::new(FailureCode::Internal, "A worker answered another task than was asked.");

@@ -131,7 +131,15 @@ mod tests {
     use scriptorium_contracts::transcript::DamagedFrames;
 
     fn part(first: u32, count: u32) -> Part {
-        Part { state: PartState::Completed, first, count, epoch: 1, attempts: 0, losses: 0 }
+        Part {
+            state: PartState::Completed,
+            first,
+            count,
+            epoch: 1,
+            attempts: 0,
+            losses: 0,
+            lease_until: None,
+        }
     }
 
     #[test]

@@ -16,6 +16,9 @@ use tracing::{Instrument, debug, error, info, info_span, warn};
 /// The pause before a task is given back because its report could not be delivered.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 
+/// So many may get lost or late before the lease ends.
+const SIGNS_A_LEASE: u64 = 3;
+
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
     /// Tasks in work at once.
@@ -86,7 +89,11 @@ async fn work(context: &TaskContext, task: &ChunkTask, delivery: Delivery) {
         return;
     }
     let begun = Instant::now();
-    let Some(report) = task::run(context, task).await else {
+    let report = tokio::select! {
+        report = task::run(context, task) => report,
+        () = give_signs_of_life(context, task) => None,
+    };
+    let Some(report) = report else {
         // The worker is stopping.
         settle(delivery.requeue().await);
         return;
@@ -105,6 +112,17 @@ async fn work(context: &TaskContext, task: &ChunkTask, delivery: Delivery) {
             warn!(%problem, "a report can't be delivered; the task is given back");
             tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
             settle(delivery.requeue().await);
+        }
+    }
+}
+
+/// Says again and again that the task is in work, so that it is not given to another worker. Never ends.
+async fn give_signs_of_life(context: &TaskContext, task: &ChunkTask) {
+    let every = Duration::from_millis((task.lease_ms / SIGNS_A_LEASE).clamp(100, 60_000));
+    loop {
+        tokio::time::sleep(every).await;
+        if let Err(problem) = publish(context, task, Report::Started {}).await {
+            debug!(%problem, "a sign of life was not delivered; the next one may be");
         }
     }
 }

@@ -21,6 +21,10 @@ pub struct LimitArgs {
           value_parser = clap::value_parser!(u32).range(1..=64))]
     pub max_concurrent_parts: u32,
 
+    /// A worker that gives no sign of life for so long loses what it works on to others
+    #[arg(long, env = "SCRIPTORIUM_LEASE_SECONDS", value_name = "SECONDS", default_value = "15", value_parser = lease)]
+    pub lease_seconds: Duration,
+
     /// How often a failed chunk is tried again
     #[arg(long, env = "SCRIPTORIUM_MAX_CHUNK_RETRIES", value_name = "N", default_value = "3",
           value_parser = clap::value_parser!(u32).range(0..=100))]
@@ -81,6 +85,7 @@ impl LimitArgs {
         Limits {
             max_parallel_chunks: self.max_concurrent_chunks.unwrap_or_else(|| parallel_chunks(slots)),
             max_parallel_parts: self.max_concurrent_parts,
+            lease_ms: milliseconds(self.lease_seconds),
             max_retries: self.max_chunk_retries,
             retry_delay_ms: milliseconds(self.chunk_retry_delay_seconds),
             processing_timeout_ms: milliseconds(self.processing_timeout_seconds),
@@ -95,6 +100,12 @@ impl LimitArgs {
 /// Chunks of one job at once, where nothing else is asked for: no slot should be idle because there is only one job.
 pub fn parallel_chunks(slots: usize) -> u32 {
     u32::try_from(slots).unwrap_or(u32::MAX).max(Limits::default().max_parallel_chunks)
+}
+
+/// Shorter ones would be spent on signs of life.
+fn lease(text: &str) -> Result<Duration, String> {
+    let value = seconds(text)?;
+    if value < Duration::from_secs(1) { Err("must be at least 1 second".to_owned()) } else { Ok(value) }
 }
 
 /// S3 signatures (version 4) hold for a week at most.

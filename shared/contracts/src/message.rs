@@ -1,6 +1,12 @@
 //! Queue messages. Delivered at least once: every receiver is harmless twice.
 
-use crate::{failure::Failure, ids::JobId, job::JobOptions, media::MediaInfo, transcript::ChunkResult};
+use crate::{
+    failure::Failure,
+    ids::JobId,
+    job::{JobOptions, retry},
+    media::MediaInfo,
+    transcript::ChunkResult,
+};
 use serde::{Deserialize, Serialize};
 
 /// The version that this program writes into each message and record.
@@ -19,6 +25,9 @@ pub struct ChunkTask {
     /// Bytes of a chunk; the last one may be shorter.
     pub chunk_size: u64,
     pub options: JobOptions,
+    /// Milliseconds after which a worker without a sign of life loses the task.
+    #[serde(default = "retry::lease_ms", skip_serializing_if = "retry::is_lease_ms")]
+    pub lease_ms: u64,
     /// Only this part of a chunk that is divided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<PartTask>,
@@ -72,7 +81,7 @@ pub struct WorkerReport {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Report {
-    /// The task has been taken up.
+    /// The task has been taken up, or is still in work: repeated several times a lease.
     Started {},
     /// The recording has been recognised; its init section is in the object store.
     Probed {

@@ -6,7 +6,7 @@ mod support;
 use scriptorium_contracts::Timestamp;
 use scriptorium_contracts::event::Event;
 use scriptorium_contracts::failure::{Failure, FailureCode};
-use scriptorium_contracts::job::{ChunkState, Effect, Input, JobState, Layout, Limits, NewJob};
+use scriptorium_contracts::job::{ChunkState, Input, JobState, Layout, Limits, NewJob};
 use support::ledger::Ledger;
 use support::samples;
 
@@ -142,21 +142,6 @@ fn nothing_is_queued_once_the_time_is_over() {
     ledger.apply(Input::Retry { chunk: 69 }, late).unwrap();
     assert_eq!(ledger.chunk(69).state, ChunkState::Queued);
     assert!(!ledger.apply(Input::Tick, late.plus(1_000)).unwrap().changed);
-}
-
-/// A lost order to assemble left the job in `assembling` for ever.
-#[test]
-fn a_lost_assembly_is_ordered_again() {
-    let mut ledger = job(1, 1);
-    complete(&mut ledger, 0);
-    assert_eq!(ledger.header().assembly_epoch, 1);
-    let hour = Limits::default().processing_timeout_ms;
-    assert!(!ledger.apply(Input::Tick, START.plus(hour - 1)).unwrap().changed);
-    assert!(ledger.apply(Input::Tick, START.plus(hour)).unwrap().changed);
-    let last = ledger.effects.values().last().unwrap().effect.clone();
-    assert_eq!(last, Effect::PublishAssembly { job: samples::job(), epoch: 2 });
-    assembled(&mut ledger);
-    assert!(ledger.header().state.is_final());
 }
 
 /// Retry while the transcript is being put together: the old order is void, the chunk is in the new one.

@@ -5,6 +5,10 @@ use crate::event::{Event, EventRecord};
 use crate::{ids::Timestamp, transcript::ChunkResult};
 use std::collections::BTreeMap;
 
+/// Events of one job that a store may lose at once: those of a second or two. A reader who claims to have seen more than
+/// that is wrong, or worse.
+const MOST_LOST_EVENTS: u64 = 10_000;
+
 /// Copies on write: the records given in, and what has become of them.
 pub(super) struct Change<'a> {
     before: &'a JobHeader,
@@ -81,6 +85,14 @@ impl<'a> Change<'a> {
     pub fn event(&mut self, event: Event) {
         self.header.last_event += 1;
         self.events.push(EventRecord { id: self.header.last_event, at: self.now, event });
+    }
+
+    /// Leaves out the ids up to `last`, if it is so little ahead that a store may have lost the events between.
+    pub fn skip_events(&mut self, last: u64) {
+        let ahead = last.saturating_sub(self.header.last_event);
+        if (1..=MOST_LOST_EVENTS).contains(&ahead) {
+            self.header.last_event = last;
+        }
     }
 
     pub fn effect(&mut self, effect: Effect, delay_ms: u64) {

@@ -3,14 +3,18 @@
 use super::change::Change;
 use super::processing::fail_chunk;
 use super::step::in_flight;
-use super::{ChunkState, Effect, JobState, StepError, TranscriptSummary};
+use super::{ChunkState, Effect, JobState, StepError, TranscriptSummary, leases, redo};
 use crate::event::Event;
 use crate::failure::{Failure, FailureCode};
 
 /// Chunk records that one tick looks at.
 const TICK_BATCH: usize = 64;
-/// An assembly is not asked for again earlier than this, in milliseconds.
-const LEAST_ASSEMBLY_MS: u64 = 60_000;
+/// An assembly is asked for again after this many milliseconds without an answer; with each further try it is given twice
+/// the time, so that one that really takes so long comes to its end.
+const ASSEMBLY_MS: u64 = 60_000;
+/// Milliseconds for which objects outlive the job's need of them. A job store may lose its last second or two (Redis that
+/// writes to disk once a second): the work that it then does again must find its input.
+const RELEASE_DELAY_MS: u64 = 10_000;
 
 pub(super) fn cancel(change: &mut Change<'_>, reason: String) {
     if change.header.state.is_final() {
@@ -80,13 +84,22 @@ pub(super) fn tick(change: &mut Change<'_>) -> Result<(), StepError> {
                 change.set_state(JobState::Expired);
                 change.event(Event::Expired {});
                 release_objects(change);
+                return Ok(());
             }
-            Ok(())
+            leases::expire(change)
         }
-        JobState::Processing => time_out(change),
+        JobState::Processing if time_is_over(change) => time_out(change),
+        JobState::Processing => leases::expire(change),
         JobState::Assembling => {
-            // Takes seconds: no answer for so long means that the order or the answer is lost.
-            if now.since(header.updated_at) >= header.limits.processing_timeout_ms.max(LEAST_ASSEMBLY_MS) {
+            redo::expire(change);
+            let header = &change.header;
+            let waits_for_workers = header.redo.as_ref().is_some_and(|redo| !redo.is_done());
+            let allowed = if waits_for_workers {
+                header.limits.processing_timeout_ms.max(ASSEMBLY_MS)
+            } else {
+                ASSEMBLY_MS << header.assembly_epoch.saturating_sub(1).min(8)
+            };
+            if now.since(header.updated_at) >= allowed {
                 assemble(change);
             }
             Ok(())
@@ -118,9 +131,6 @@ pub(super) fn time_is_over(change: &Change<'_>) -> bool {
 
 /// A batch of the late chunks fails; the next ticks see to the rest, and nothing new is queued any more.
 fn time_out(change: &mut Change<'_>) -> Result<(), StepError> {
-    if !time_is_over(change) {
-        return Ok(());
-    }
     let header = &change.header;
     let late: Vec<u32> = (0..header.total_chunks())
         .filter(|chunk| !header.completed.contains(*chunk) && !header.failed.contains(*chunk))
@@ -141,6 +151,6 @@ fn release_objects(change: &mut Change<'_>) {
     if !change.header.objects_released {
         change.header.objects_released = true;
         let job = change.header.id;
-        change.effect(Effect::DeleteTemporaryObjects { job }, 0);
+        change.effect(Effect::DeleteTemporaryObjects { job }, RELEASE_DELAY_MS);
     }
 }

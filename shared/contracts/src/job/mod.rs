@@ -4,11 +4,12 @@ mod change;
 mod chunk_set;
 mod finish;
 mod layout;
+mod leases;
 mod parts;
 mod processing;
 mod record;
 mod redo;
-mod retry;
+pub(crate) mod retry;
 mod step;
 mod upload;
 

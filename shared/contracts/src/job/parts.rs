@@ -3,13 +3,16 @@
 //! A part that fails again and again is halved, until only the passage that does it is lost.
 
 use super::change::Change;
-use super::{ChunkState, Effect, StepError, finish, processing, retry_delay_ms};
+use super::{ChunkState, Effect, StepError, finish, leases, processing, retry_delay_ms};
 use crate::failure::{Failure, FailureCode};
+use crate::ids::Timestamp;
 use crate::message::{ChunkTask, PartTask};
 use serde::{Deserialize, Serialize};
 
 /// Most parts of a chunk: 100 MB of the lowest bit rates hold some hundred of them.
 pub const MAX_PARTS: usize = 4_096;
+/// A merge takes seconds, and waits for its turn.
+const MERGE_LEASE_MS: u64 = 300_000;
 /// Lost tasks after which a part is taken to be what kills its workers.
 const MAX_LOSSES: u32 = 3;
 
@@ -54,6 +57,9 @@ pub struct Part {
     pub attempts: u32,
     /// Tasks that ended without an answer.
     pub losses: u32,
+    /// Until when a part in processing is its worker's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_until: Option<Timestamp>,
 }
 
 /// The part, if the task with this token still owns it.
@@ -90,6 +96,7 @@ pub(super) fn planned(
             epoch: 0,
             attempts: 0,
             losses: 0,
+            lease_until: None,
         });
     }
     if !legal || next.is_none() {
@@ -97,7 +104,9 @@ pub(super) fn planned(
             Failure::new(FailureCode::Internal, "The worker divided the chunk in an impossible way.");
         return processing::failed(change, chunk, epoch, failure);
     }
-    change.chunk_mut(chunk)?.parts = parts;
+    let record = change.chunk_mut(chunk)?;
+    record.parts = parts;
+    record.lease_until = None;
     change.set_chunk_state(chunk, ChunkState::Processing)?;
     publish(change, chunk, 0)
 }
@@ -108,6 +117,7 @@ pub(super) fn resume(change: &mut Change<'_>, chunk: u32, delay_ms: u64) -> Resu
     for part in &mut change.chunk_mut(chunk)?.parts {
         if !part.state.has_ended() {
             part.state = PartState::Waiting;
+            part.lease_until = None;
         }
     }
     if change.chunk(chunk)?.parts.iter().all(|part| part.state.has_ended()) {
@@ -117,8 +127,11 @@ pub(super) fn resume(change: &mut Change<'_>, chunk: u32, delay_ms: u64) -> Resu
 }
 
 pub(super) fn started(change: &mut Change<'_>, chunk: u32, part: u32, epoch: u32) -> Result<(), StepError> {
-    if owned(change, chunk, part, epoch)?.is_some_and(|found| found.state == PartState::Queued) {
-        part_mut(change, chunk, part)?.state = PartState::Processing;
+    if owned(change, chunk, part, epoch)?.is_some() {
+        let lease = leases::until(change);
+        let found = part_mut(change, chunk, part)?;
+        found.state = PartState::Processing;
+        found.lease_until = lease;
     }
     Ok(())
 }
@@ -127,7 +140,9 @@ pub(super) fn completed(change: &mut Change<'_>, chunk: u32, part: u32, epoch: u
     if owned(change, chunk, part, epoch)?.is_none() {
         return Ok(());
     }
-    part_mut(change, chunk, part)?.state = PartState::Completed;
+    let found = part_mut(change, chunk, part)?;
+    found.state = PartState::Completed;
+    found.lease_until = None;
     go_on(change, chunk)
 }
 
@@ -185,11 +200,12 @@ fn narrow_down(change: &mut Change<'_>, chunk: u32, part: u32, failure: Failure)
     let found = part_mut(change, chunk, part)?;
     if found.count < 2 || !room {
         found.state = PartState::Failed;
+        found.lease_until = None;
         change.chunk_mut(chunk)?.error = Some(failure);
         return go_on(change, chunk);
     }
     let half = found.count / 2;
-    let fresh = Part { state: PartState::Waiting, attempts, losses: MAX_LOSSES, ..*found };
+    let fresh = Part { state: PartState::Waiting, attempts, losses: MAX_LOSSES, lease_until: None, ..*found };
     let second = Part { first: fresh.first + half, count: fresh.count - half, ..fresh };
     *found = Part { count: half, ..fresh };
     change.chunk_mut(chunk)?.parts.push(second);
@@ -212,9 +228,11 @@ fn go_on(change: &mut Change<'_>, chunk: u32) -> Result<(), StepError> {
 }
 
 fn merge(change: &mut Change<'_>, chunk: u32, delay_ms: u64) -> Result<(), StepError> {
-    let job = change.header.id;
+    let (job, now) = (change.header.id, change.now);
     let record = change.chunk_mut(chunk)?;
     record.epoch += 1;
+    // Should the order or its answer get lost, the chunk is merged again. Nobody renews this lease.
+    record.lease_until = Some(now.plus(delay_ms).plus(MERGE_LEASE_MS));
     let epoch = record.epoch;
     change.effect(Effect::PublishMerge { job, chunk, epoch }, delay_ms);
     Ok(())
@@ -244,6 +262,7 @@ fn queue(change: &mut Change<'_>, chunk: u32, part: u32, delay_ms: u64) -> Resul
     let found = part_mut(change, chunk, part)?;
     found.epoch = epoch;
     found.state = PartState::Queued;
+    found.lease_until = None;
     let of = PartTask { index: part, first: found.first, count: found.count };
     let task = ChunkTask { part: Some(of), ..processing::task(change, chunk, epoch) };
     change.effect(Effect::PublishTask { task }, delay_ms);

@@ -2,7 +2,7 @@
 
 use super::change::Change;
 use super::step::in_flight;
-use super::{ChunkState, Effect, JobState, StepError, finish, parts, retry_delay_ms};
+use super::{ChunkState, Effect, JobState, StepError, finish, leases, parts, retry_delay_ms};
 use crate::event::Event;
 use crate::failure::{Failure, FailureCode};
 use crate::message::{ChunkTask, VERSION};
@@ -21,11 +21,14 @@ pub(super) fn owned(change: &Change<'_>, chunk: u32, epoch: u32) -> Result<bool,
 }
 
 pub(super) fn started(change: &mut Change<'_>, chunk: u32, epoch: u32) -> Result<(), StepError> {
-    if !owned(change, chunk, epoch)? || change.chunk(chunk)?.state == ChunkState::Processing {
+    // Of a divided chunk the parts are with workers, not the chunk.
+    if !owned(change, chunk, epoch)? || !change.chunk(chunk)?.parts.is_empty() {
         return Ok(());
     }
-    let now = change.now;
-    change.chunk_mut(chunk)?.started_at = Some(now);
+    let (now, lease) = (change.now, leases::until(change));
+    let record = change.chunk_mut(chunk)?;
+    record.started_at = record.started_at.or(Some(now));
+    record.lease_until = lease;
     change.set_chunk_state(chunk, ChunkState::Processing)
 }
 
@@ -61,7 +64,9 @@ pub(super) fn needs_chunk(
         return failed(change, chunk, epoch, failure);
     }
     change.set_chunk_state(chunk, ChunkState::Uploaded)?;
-    change.chunk_mut(chunk)?.waiting_for = Some(needed);
+    let record = change.chunk_mut(chunk)?;
+    record.waiting_for = Some(needed);
+    record.lease_until = None;
     if change.chunk(needed)?.state == ChunkState::Pending {
         change.chunk_mut(needed)?.waiters.insert(chunk);
         change.header.wanted.insert(needed);
@@ -84,6 +89,7 @@ pub(super) fn completed(
     let now = change.now;
     let record = change.chunk_mut(chunk)?;
     record.ended_at = Some(now);
+    record.lease_until = None;
     record.error = None;
     record.parts.clear();
     change.set_chunk_state(chunk, ChunkState::Completed)?;
@@ -150,6 +156,7 @@ pub(super) fn fail_chunk(change: &mut Change<'_>, chunk: u32, failure: Failure) 
     let now = change.now;
     let record = change.chunk_mut(chunk)?;
     record.error = Some(failure.clone());
+    record.lease_until = None;
     record.ended_at = Some(now);
     let attempts = record.attempts;
     change.set_chunk_state(chunk, ChunkState::Failed)?;
@@ -191,6 +198,7 @@ pub(super) fn queue(change: &mut Change<'_>, chunk: u32, delay_ms: u64) -> Resul
     record.epoch += 1;
     record.waited_for = record.waiting_for.take().or(record.waited_for);
     record.started_at = None;
+    record.lease_until = None;
     if !record.parts.is_empty() {
         return parts::resume(change, chunk, delay_ms);
     }
@@ -211,6 +219,7 @@ pub(super) fn task(change: &Change<'_>, chunk: u32, epoch: u32) -> ChunkTask {
         total_size: header.total_size,
         chunk_size: header.chunk_size,
         options: header.options.clone(),
+        lease_ms: header.limits.lease_ms,
         part: None,
         divide: false,
         redo: None,

@@ -186,6 +186,9 @@ pub struct ChunkRecord {
     pub divide: bool,
     pub uploaded_at: Option<Timestamp>,
     pub started_at: Option<Timestamp>,
+    /// Until when a chunk in processing is its worker's; a sign of life moves it on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_until: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
 }
 
@@ -206,6 +209,7 @@ impl ChunkRecord {
             divide: false,
             uploaded_at: None,
             started_at: None,
+            lease_until: None,
             ended_at: None,
         }
     }

@@ -2,8 +2,9 @@
 //! transcript is put together. Which ones is decided by the coordinator; here is only who is at it.
 
 use super::change::Change;
-use super::{ChunkSet, Effect, JobState, finish, processing, retry_delay_ms};
+use super::{ChunkSet, Effect, JobState, finish, leases, processing, retry_delay_ms};
 use crate::failure::Failure;
+use crate::ids::Timestamp;
 use crate::message::{ChunkTask, RedoTask};
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,9 @@ pub struct Redo {
     /// Times that it was begun anew with tasks under way.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub losses: u32,
+    /// Of those under way that a worker has begun: until when they are its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leases: Vec<(u32, Timestamp)>,
     /// Given up: their passages stay as they were.
     #[serde(default, skip_serializing_if = "ChunkSet::is_empty")]
     pub failed: ChunkSet,
@@ -31,6 +35,10 @@ pub struct Redo {
 impl Redo {
     pub fn is_done(&self) -> bool {
         self.waiting.is_empty() && self.under_way.is_empty()
+    }
+
+    fn end_lease(&mut self, chunk: u32) {
+        self.leases.retain(|(leased, _)| *leased != chunk);
     }
 }
 
@@ -49,22 +57,55 @@ pub(super) fn begin(change: &mut Change<'_>, epoch: u32, language: String, chunk
         under_way: ChunkSet::default(),
         attempts: 0,
         losses: 0,
+        leases: Vec::new(),
         failed: ChunkSet::default(),
     });
     if redo.is_done() {
         return;
     }
-    let lost = std::mem::take(&mut redo.under_way);
+    let lost = redo.under_way.clone();
+    take_back(redo, &lost);
+    go_on(change, 0);
+}
+
+/// These have no worker any more. Done again and again in vain, they are given up.
+fn take_back(redo: &mut Redo, lost: &ChunkSet) {
     redo.losses += u32::from(!lost.is_empty());
     let given_up = redo.losses > MAX_LOSSES;
     for chunk in lost.iter() {
+        redo.under_way.remove(chunk);
+        redo.end_lease(chunk);
         if given_up {
             redo.failed.insert(chunk);
         } else {
             redo.waiting.insert(chunk);
         }
     }
-    go_on(change, 0);
+}
+
+/// A worker has begun, or gives a sign of life.
+pub(super) fn started(change: &mut Change<'_>, chunk: u32, epoch: u32) {
+    let lease = leases::until(change);
+    if is_current(change, epoch)
+        && let (Some(redo), Some(until)) = (&mut change.header.redo, lease)
+        && redo.under_way.contains(chunk)
+    {
+        redo.end_lease(chunk);
+        redo.leases.push((chunk, until));
+    }
+}
+
+/// Takes from silent workers what they hold. Their token stays good: should they be done after all, the passages are the
+/// same, byte for byte.
+pub(super) fn expire(change: &mut Change<'_>) {
+    let now = change.now;
+    let Some(redo) = &mut change.header.redo else { return };
+    let lost: ChunkSet =
+        redo.leases.iter().filter(|(_, until)| *until <= now).map(|(chunk, _)| *chunk).collect();
+    if !lost.is_empty() {
+        take_back(redo, &lost);
+        go_on(change, 0);
+    }
 }
 
 fn is_zero(count: &u32) -> bool {
@@ -96,7 +137,12 @@ pub(super) fn failed(change: &mut Change<'_>, chunk: u32, epoch: u32, failure: &
 
 /// True if the chunk was with a worker that still owns it.
 fn take(change: &mut Change<'_>, chunk: u32, epoch: u32) -> bool {
-    is_current(change, epoch) && change.header.redo.as_mut().is_some_and(|redo| redo.under_way.remove(chunk))
+    if !is_current(change, epoch) {
+        return false;
+    }
+    let Some(redo) = &mut change.header.redo else { return false };
+    redo.end_lease(chunk);
+    redo.under_way.remove(chunk)
 }
 
 fn go_on(change: &mut Change<'_>, delay_ms: u64) {

@@ -10,6 +10,9 @@ pub struct Limits {
     /// Parts of one divided chunk that are queued or processed at once.
     #[serde(default = "parallel_parts", skip_serializing_if = "is_parallel_parts")]
     pub max_parallel_parts: u32,
+    /// Milliseconds after which a worker that gives no sign of life loses what it works on.
+    #[serde(default = "lease_ms", skip_serializing_if = "is_lease_ms")]
+    pub lease_ms: u64,
     /// Tries after the first one (R21).
     pub max_retries: u32,
     /// Milliseconds before the first retry; doubles with each further one.
@@ -34,11 +37,20 @@ fn is_parallel_parts(value: &u32) -> bool {
     *value == parallel_parts()
 }
 
+pub(crate) fn lease_ms() -> u64 {
+    15_000
+}
+
+pub(crate) fn is_lease_ms(value: &u64) -> bool {
+    *value == lease_ms()
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             max_parallel_chunks: 3,
             max_parallel_parts: parallel_parts(),
+            lease_ms: lease_ms(),
             max_retries: 3,
             retry_delay_ms: 5_000,
             processing_timeout_ms: 3_600_000,

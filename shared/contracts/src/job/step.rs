@@ -31,7 +31,7 @@ pub enum Input {
     Uploaded {
         chunk: u32,
     },
-    /// A worker took up the task.
+    /// A worker took up the task, or gives a sign of life.
     Started {
         chunk: u32,
         part: Option<u32>,
@@ -89,6 +89,11 @@ pub enum Input {
         language: String,
         chunks: ChunkSet,
     },
+    /// A worker took up passages that are to be done again.
+    RedoStarted {
+        chunk: u32,
+        epoch: u32,
+    },
     Redone {
         chunk: u32,
         epoch: u32,
@@ -106,6 +111,11 @@ pub enum Input {
     AssemblyFailed {
         epoch: u32,
         failure: Failure,
+    },
+    /// A reader has been sent events up to this one. If the log does not reach so far, the store has lost its end; the ids of
+    /// what comes now must not be those that the reader has seen.
+    EventsSeen {
+        last: u64,
     },
     /// Time has passed: deadlines are looked at.
     Tick,
@@ -127,10 +137,12 @@ impl Input {
             Self::Probed { .. }
             | Self::Cancel { .. }
             | Self::Redo { .. }
+            | Self::RedoStarted { .. }
             | Self::Redone { .. }
             | Self::RedoFailed { .. }
             | Self::Assembled { .. }
             | Self::AssemblyFailed { .. }
+            | Self::EventsSeen { .. }
             | Self::Tick => None,
         }
     }
@@ -280,10 +292,12 @@ pub fn step(
         }
         Input::Cancel { reason } => finish::cancel(&mut change, reason),
         Input::Redo { epoch, language, chunks } => redo::begin(&mut change, epoch, language, chunks),
+        Input::RedoStarted { chunk, epoch } => redo::started(&mut change, chunk, epoch),
         Input::Redone { chunk, epoch } => redo::done(&mut change, chunk, epoch),
         Input::RedoFailed { chunk, epoch, failure } => redo::failed(&mut change, chunk, epoch, &failure),
         Input::Assembled { epoch, text, summary } => finish::assembled(&mut change, epoch, text, summary),
         Input::AssemblyFailed { epoch, failure } => finish::assembly_failed(&mut change, epoch, failure),
+        Input::EventsSeen { last } => change.skip_events(last),
         Input::Tick => finish::tick(&mut change)?,
     }
     processing::dispatch(&mut change)?;

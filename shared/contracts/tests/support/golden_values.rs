@@ -31,6 +31,7 @@ pub fn task() -> ChunkTask {
         total_size: 524_288_000,
         chunk_size: 5_242_880,
         options: options(),
+        lease_ms: 15_000,
         part: None,
         divide: false,
         redo: None,
@@ -282,8 +283,13 @@ pub fn headers() -> Vec<(&'static str, JobHeader)> {
         under_way: [2, 3].into_iter().collect(),
         attempts: 1,
         losses: 0,
+        leases: Default::default(),
         failed: [0].into_iter().collect(),
     });
+    let mut redoing_leased = redoing.clone();
+    if let Some(redo) = &mut redoing_leased.redo {
+        redo.leases.push((2, NOW.plus(15_000)));
+    }
     let mut finished = processing.clone();
     finished.state = JobState::CompletedWithErrors;
     finished.finished_at = Some(NOW.plus(20_000));
@@ -301,6 +307,7 @@ pub fn headers() -> Vec<(&'static str, JobHeader)> {
         ("job_header_created", created),
         ("job_header_processing", processing),
         ("job_header_redoing", redoing),
+        ("job_header_redoing_leased", redoing_leased),
         ("job_header_completed_with_errors", finished),
         ("job_header_failed", failed),
     ]
@@ -321,6 +328,8 @@ pub fn chunk_records() -> Vec<(&'static str, ChunkRecord)> {
     processing.waiting_for = None;
     processing.waited_for = Some(4);
     processing.started_at = Some(NOW.plus(40));
+    let mut leased = processing.clone();
+    leased.lease_until = Some(NOW.plus(15_040));
     let mut failed = processing.clone();
     failed.state = ChunkState::Failed;
     failed.attempts = 4;
@@ -328,14 +337,26 @@ pub fn chunk_records() -> Vec<(&'static str, ChunkRecord)> {
     failed.ended_at = Some(NOW.plus(900));
     let mut divided = processing.clone();
     divided.epoch = 5;
-    let part = Part { state: PartState::Completed, first: 0, count: 10, epoch: 3, attempts: 1, losses: 0 };
+    let part = Part {
+        state: PartState::Completed,
+        first: 0,
+        count: 10,
+        epoch: 3,
+        attempts: 1,
+        losses: 0,
+        lease_until: None,
+    };
     divided.parts = vec![
         part,
         Part { state: PartState::Processing, first: 10, epoch: 4, ..part },
         Part { state: PartState::Queued, first: 20, count: 4, epoch: 5, ..part },
     ];
+    let mut divided_leased = divided.clone();
+    divided_leased.parts[1].lease_until = Some(NOW.plus(15_040));
     vec![
         ("chunk_record_divided", divided),
+        ("chunk_record_divided_leased", divided_leased),
+        ("chunk_record_leased", leased),
         ("chunk_record_pending", pending),
         ("chunk_record_awaited", awaited),
         ("chunk_record_waiting", waiting),

@@ -43,6 +43,7 @@ pub fn new_job(script: &Script) -> NewJob {
         max_parallel_chunks: script.max_parallel_chunks,
         max_retries: MAX_RETRIES,
         // Time plays no part here.
+        lease_ms: u64::MAX,
         processing_timeout_ms: u64::MAX,
         upload_expiry_ms: u64::MAX,
         retention_ms: u64::MAX,
