@@ -8,6 +8,7 @@ pub mod bus;
 pub mod clock;
 pub mod jobs;
 pub mod objects;
+pub mod ops;
 pub mod queue;
 pub mod shutdown;
 pub mod store;

@@ -61,7 +61,10 @@ impl From<ObjectsError> for Problem {
             ObjectsError::Unavailable(_) | ObjectsError::Full(_) | ObjectsError::Answer(_) => {
                 unavailable("object store", &error)
             }
-            ObjectsError::Config(_) | ObjectsError::Denied(_) | ObjectsError::NoSuchBucket(_) => {
+            ObjectsError::Config(_)
+            | ObjectsError::NoCredentials(_)
+            | ObjectsError::Denied(_)
+            | ObjectsError::NoSuchBucket(_) => {
                 // It may be put right while we run, but not without a person.
                 tracing::error!(
                     error = &error as &(dyn std::error::Error + 'static),

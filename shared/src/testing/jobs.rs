@@ -2,7 +2,7 @@
 
 use crate::bus::{Bus, EmbeddedBus};
 use crate::jobs::Jobs;
-use crate::objects::{Objects, ObjectsConfig};
+use crate::objects::{Access, Objects, ObjectsConfig};
 use crate::queue::{EmbeddedQueue, Queue};
 use crate::store::Store;
 use scriptorium_contracts::JobId;
@@ -77,8 +77,7 @@ pub fn no_objects() -> Objects {
         public_endpoint: None,
         bucket: "scriptorium".to_owned(),
         region: "local".to_owned(),
-        access_key: "access".to_owned(),
-        secret_key: "secret".to_owned(),
+        access: Access::Keys { access_key: "access".to_owned(), secret_key: "secret".to_owned() },
     })
     .unwrap()
 }

@@ -9,7 +9,7 @@ mod sweep;
 use super::Jobs;
 use crate::bus::{Bus, EmbeddedBus};
 use crate::objects::embedded::S3Service;
-use crate::objects::{Objects, ObjectsConfig};
+use crate::objects::{Access, Objects, ObjectsConfig};
 use crate::queue::{EmbeddedQueue, Queue};
 use crate::store::{EmbeddedStore, Store};
 use crate::testing::no_objects;
@@ -47,8 +47,7 @@ async fn bucket(folder: &Path) -> Bucket {
         public_endpoint: None,
         bucket: "scriptorium".to_owned(),
         region: "local".to_owned(),
-        access_key: "access".to_owned(),
-        secret_key: "secret".to_owned(),
+        access: Access::Keys { access_key: "access".to_owned(), secret_key: "secret".to_owned() },
     });
     Bucket { objects: objects.unwrap(), _server: server }
 }
