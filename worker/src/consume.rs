@@ -13,9 +13,6 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
-/// The pause before a task is given back because its report could not be delivered.
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
-
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
     /// Tasks in work at once.
@@ -68,8 +65,7 @@ async fn handle(context: Arc<TaskContext>, delivery: Delivery) {
     let task: ChunkTask = match serde_json::from_slice(&delivery.payload) {
         Ok(task) => task,
         Err(problem) => {
-            error!(%problem, bytes = delivery.payload.len(), "a task can't be read and is dropped");
-            settle(delivery.ack().await);
+            settle(delivery.dead_letter(&format!("the task can't be read: {problem}")).await);
             return;
         }
     };
@@ -81,8 +77,7 @@ async fn handle(context: Arc<TaskContext>, delivery: Delivery) {
 /// State first: the task is acknowledged only after its report is safe in the queue.
 async fn work(context: &TaskContext, task: &ChunkTask, delivery: Delivery) {
     if publish(context, task, Report::Started {}).await.is_err() {
-        tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
-        settle(delivery.requeue().await);
+        settle(delivery.retry_later().await);
         return;
     }
     let begun = Instant::now();
@@ -102,9 +97,8 @@ async fn work(context: &TaskContext, task: &ChunkTask, delivery: Delivery) {
     match outcome {
         Ok(()) => settle(delivery.ack().await),
         Err(problem) => {
-            warn!(%problem, "a report can't be delivered; the task is given back");
-            tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
-            settle(delivery.requeue().await);
+            warn!(%problem, "a report can't be delivered; the task is put off");
+            settle(delivery.retry_later().await);
         }
     }
 }

@@ -1,15 +1,15 @@
 //! The one connection of a process, kept up by a supervisor.
 
+use super::error::{broker_error, in_time, unavailable};
 use super::topology::Topology;
 use super::{PATIENCE, RabbitMqConfig};
 use crate::queue::QueueError;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures::{Stream, StreamExt};
 use lapin::options::{ConfirmSelectOptions, QueueDeclareOptions};
-use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::types::FieldTable;
 use lapin::uri::AMQPUri;
-use lapin::{Channel, Connection, ConnectionProperties, ErrorKind, Event};
+use lapin::{Channel, Connection, ConnectionProperties, Event};
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
@@ -283,32 +283,4 @@ fn pauses() -> ExponentialBackoff {
 
 async fn pause(pauses: &mut ExponentialBackoff) {
     tokio::time::sleep(pauses.next().unwrap_or(PATIENCE)).await;
-}
-
-/// The answer, if it comes in time.
-pub(super) async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, QueueError> {
-    timeout(PATIENCE, answer).await.map_err(|_| unavailable("it does not answer"))
-}
-
-pub(super) fn unavailable(detail: &str) -> QueueError {
-    QueueError::Unavailable { detail: detail.to_owned() }
-}
-
-/// What the broker or the way to it says, in our words.
-pub(super) fn broker_error(error: &lapin::Error) -> QueueError {
-    let detail = error.to_string();
-    let refused = match error.kind() {
-        ErrorKind::ProtocolError(error) => matches!(
-            error.kind(),
-            AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED)
-                | AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED)
-        ),
-        _ => false,
-    };
-    if refused {
-        let detail = format!("{detail}; check user, password, vhost and the user's permissions");
-        QueueError::Refused { detail }
-    } else {
-        QueueError::Unavailable { detail }
-    }
 }

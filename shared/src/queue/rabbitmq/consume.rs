@@ -1,6 +1,7 @@
 //! Messages from the broker.
 
-use super::connection::{Link, LinkState, broker_error, in_time, unavailable};
+use super::connection::{Link, LinkState};
+use super::error::{broker_error, in_time, unavailable};
 use super::publish::Notes;
 use super::{PATIENCE, RabbitMqQueue};
 use crate::queue::{Delivery, QueueError, Ticket, Topic};
@@ -84,9 +85,9 @@ fn give_back(acker: &Acker) {
 }
 
 enum Reading {
-    On(Subscription),
+    On(Box<Subscription>),
     /// Kept between calls of `next`, so that one who is often interrupted gets on, too.
-    Beginning(BoxFuture<'static, Result<Subscription, QueueError>>),
+    Beginning(BoxFuture<'static, Result<Box<Subscription>, QueueError>>),
 }
 
 /// See [`crate::queue::Consumer`].
@@ -108,7 +109,7 @@ impl fmt::Debug for RabbitMqConsumer {
 
 impl RabbitMqConsumer {
     pub(super) fn new(queue: RabbitMqQueue, topic: Topic, prefetch: u16, subscription: Subscription) -> Self {
-        Self { queue, topic, prefetch, reading: Reading::On(subscription) }
+        Self { queue, topic, prefetch, reading: Reading::On(Box::new(subscription)) }
     }
 
     pub(in crate::queue) async fn next(&mut self) -> Option<Delivery> {
@@ -151,7 +152,7 @@ impl RabbitMqConsumer {
     }
 
     /// Subscribes on the next connection that there is.
-    fn begin(&self) -> BoxFuture<'static, Result<Subscription, QueueError>> {
+    fn begin(&self) -> BoxFuture<'static, Result<Box<Subscription>, QueueError>> {
         let mut state = self.queue.inner.state.clone();
         let (queue, prefetch) = (self.queue.inner.settings.topology.of_topic(self.topic), self.prefetch);
         Box::pin(async move {
@@ -161,7 +162,7 @@ impl RabbitMqConsumer {
                 // Without a supervisor there will be none; whoever waits for this is told by `close`.
                 let Some(link) = link else { return std::future::pending().await };
                 match Subscription::begin(link, queue.clone(), prefetch).await {
-                    Ok(subscription) => return Ok(subscription),
+                    Ok(subscription) => return Ok(Box::new(subscription)),
                     Err(problem) => debug!(%problem, "subscribing again failed"),
                 }
                 tokio::time::sleep(PAUSE).await;

@@ -9,6 +9,7 @@
 
 mod connection;
 mod consume;
+mod error;
 mod publish;
 #[cfg(test)]
 mod tests;
@@ -157,7 +158,8 @@ impl RabbitMqQueue {
         self.link()?.count(&self.inner.settings.topology.dead()).await
     }
 
-    /// Ends the connection, unless there are deliveries in hand: then it lasts until the last of them is answered.
+    /// Ends the connection; while there are deliveries in hand, or consumers that have not looked since, it lasts until
+    /// the last of them is gone.
     pub(super) async fn close(&self) {
         self.inner.stop.cancel();
         let mut supervisor = {

@@ -6,7 +6,8 @@
 //! queue that is well, while the lost one looks confirmed. On a channel of its own all that comes back belongs to the
 //! queue that is away, and whoever publishes to it learns that.
 
-use super::connection::{Link, broker_error, in_time, unavailable};
+use super::connection::Link;
+use super::error::{broker_error, in_time, unavailable};
 use crate::queue::{QueueError, Topic};
 use lapin::BasicProperties;
 use lapin::Confirmation;

@@ -9,7 +9,7 @@
 //! <prefix>.<topic>.delay.<ms>   waits <ms>, then goes on to <prefix>.<topic>
 //! ```
 
-use super::connection::{broker_error, in_time};
+use super::error::{broker_error, in_time};
 use super::{RabbitMqConfig, Topic};
 use crate::queue::{QueueError, RetryDelays};
 use lapin::options::QueueDeclareOptions;

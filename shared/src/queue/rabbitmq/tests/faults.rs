@@ -85,7 +85,11 @@ async fn a_cut_connection_loses_nothing() {
     })
     .await;
     println!("{published} messages over a connection that was cut 8 times");
-    assert_eq!(queue.dead_letters().await.unwrap(), 0);
+    while let Err(problem) = queue.dead_letters().await.map(|dead| assert_eq!(dead, 0)) {
+        // The last cut is not mended yet.
+        assert!(problem.retryable(), "{problem}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     queue.close().await;
     clean(&config).await;
 }
