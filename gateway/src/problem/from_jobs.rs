@@ -49,8 +49,10 @@ impl From<StoreError> for Problem {
 impl From<QueueError> for Problem {
     fn from(error: QueueError) -> Self {
         match error {
-            QueueError::Closed | QueueError::Full(_) => unavailable("queue", &error),
-            QueueError::TooLong(_) => internal(&error),
+            QueueError::Closed | QueueError::Full(_) | QueueError::Unavailable { .. } => {
+                unavailable("queue", &error)
+            }
+            QueueError::TooLong(_) | QueueError::Refused { .. } => internal(&error),
         }
     }
 }

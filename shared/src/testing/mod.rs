@@ -5,10 +5,12 @@
 
 mod bus;
 mod jobs;
+mod proxy;
 mod queue;
 mod store;
 
 pub use bus::bus_contract;
 pub use jobs::{jobs_on, media, new_id, new_job, no_objects, result_of};
-pub use queue::queue_contract;
+pub use proxy::Proxy;
+pub use queue::{queue_contract, short_delays};
 pub use store::store_contract;

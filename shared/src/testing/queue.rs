@@ -1,8 +1,8 @@
 //! The promises of [`crate::queue`].
 
-use crate::queue::{Consumer, Delivery, MAX_MESSAGE_BYTES, Queue, QueueError, Topic};
+use crate::queue::{Consumer, Delivery, MAX_MESSAGE_BYTES, Queue, QueueError, RetryDelays, Topic};
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 /// Long enough for any adapter on a busy machine; nobody waits for it unless a promise is broken.
@@ -10,9 +10,17 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Time in which something that must not come would come.
 const SILENCE: Duration = Duration::from_millis(150);
 
+/// The pauses with which [`queue_contract`] wants its queues: longer than [`SILENCE`], shorter than anyone's patience.
+pub fn short_delays() -> RetryDelays {
+    RetryDelays::new([500, 900].map(Duration::from_millis))
+}
+
+/// `make` makes a fresh queue with [`short_delays`].
 pub async fn queue_contract(make: impl AsyncFn() -> Queue) {
     delivers_each_message_until_acknowledged(&make().await).await;
     dropped_and_requeued_messages_come_again(&make().await).await;
+    puts_off(&make().await).await;
+    puts_aside(&make().await).await;
     holds_to_the_prefetch(&make().await).await;
     waiting_can_be_given_up(&make().await).await;
     topics_are_independent(&make().await).await;
@@ -80,6 +88,59 @@ async fn dropped_and_requeued_messages_come_again(queue: &Queue) {
     assert!(again.redelivered > 2);
     again.ack().await.unwrap();
     nothing_comes(&mut other).await;
+}
+
+async fn puts_off(queue: &Queue) {
+    publish(queue, Topic::Tasks, 0..2).await;
+    let mut consumer = queue.consume(Topic::Tasks, 1).await.unwrap();
+    let delivery = next(&mut consumer).await;
+    assert_eq!((number(&delivery), delivery.retries), (0, 0));
+    let begun = Instant::now();
+    delivery.retry_later().await.unwrap();
+    // It holds up nobody meanwhile, and takes no consumer's place.
+    let other = next(&mut consumer).await;
+    assert_eq!(number(&other), 1);
+    other.ack().await.unwrap();
+    nothing_comes(&mut consumer).await;
+    for retries in 1..3 {
+        let again = next(&mut consumer).await;
+        assert_eq!((number(&again), again.retries, again.redelivered), (0, retries, retries));
+        let shortest = short_delays().steps()[0] * retries;
+        assert!(begun.elapsed() >= shortest, "{retries} pauses of {shortest:?} together at least");
+        again.retry_later().await.unwrap();
+    }
+    // The count of pauses outlives the other ways back.
+    let again = next(&mut consumer).await;
+    drop(again);
+    let again = next(&mut consumer).await;
+    assert_eq!((again.retries, again.redelivered), (3, 4));
+    again.requeue().await.unwrap();
+    let again = next(&mut consumer).await;
+    assert_eq!((again.retries, again.redelivered), (3, 5));
+    again.ack().await.unwrap();
+    nothing_comes(&mut consumer).await;
+}
+
+async fn puts_aside(queue: &Queue) {
+    assert_eq!(queue.dead_letters().await.unwrap(), 0);
+    publish(queue, Topic::Tasks, 0..2).await;
+    publish(queue, Topic::Coordinator, 2..3).await;
+    let mut consumer = queue.consume(Topic::Tasks, 1).await.unwrap();
+    next(&mut consumer).await.dead_letter("nobody can read it").await.unwrap();
+    let other = next(&mut consumer).await;
+    assert_eq!(number(&other), 1);
+    let mut coordinator = queue.consume(Topic::Coordinator, 1).await.unwrap();
+    next(&mut coordinator).await.dead_letter(&"long ".repeat(100_000)).await.unwrap();
+    other.ack().await.unwrap();
+    nothing_comes(&mut consumer).await;
+    nothing_comes(&mut coordinator).await;
+    // A broker may count late.
+    let counted = async {
+        while queue.dead_letters().await.unwrap() != 2 {
+            tokio::time::sleep(SILENCE).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, counted).await.expect("both are counted");
 }
 
 async fn holds_to_the_prefetch(queue: &Queue) {
