@@ -1,6 +1,6 @@
 //! What goes wrong with Redis, in four sorts: try again at once, try again later, stop, our own mistake.
 
-use redis::{ErrorKind, ServerErrorKind};
+use redis::ErrorKind;
 use thiserror::Error;
 
 /// The texts are for logs. They hold no URL and no password.
@@ -57,7 +57,7 @@ impl RedisError {
     /// What the client library tells.
     pub(crate) fn of(error: &redis::RedisError) -> Self {
         let detail = error.to_string();
-        if let Some(known) = error.code().and_then(|code| of_code(code, &detail)) {
+        if let Some(known) = codes(error).iter().find_map(|code| of_code(code, &detail)) {
             return known;
         }
         let kind = error.kind();
@@ -80,8 +80,16 @@ impl RedisError {
         // A primary that has become a replica: behind the name there may be another one by now.
         error.is_io_error()
             || error.is_unrecoverable_error()
-            || error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
+            || codes(error).iter().any(|code| code == "READONLY")
     }
+}
+
+/// The first words of the replies: of a pipeline or a transaction there are several, and the library's own summary of
+/// them does not tell which.
+fn codes(error: &redis::RedisError) -> Vec<String> {
+    let several = error.clone().into_server_errors();
+    let several = several.iter().flat_map(|errors| errors.iter()).map(|(_, error)| error.code().to_owned());
+    several.chain(error.code().map(str::to_owned)).collect()
 }
 
 /// By the first word of a reply, <https://redis.io/docs/latest/develop/reference/protocol-spec/#simple-errors>.

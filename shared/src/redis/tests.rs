@@ -86,7 +86,8 @@ async fn a_wrong_password_is_told_at_once() {
     let set = |word: &str| redis::cmd("CONFIG").arg("SET").arg("requirepass").arg(word).take();
     link.call::<Value>(Request::Command(&set("other"))).await.unwrap();
     let kill = redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("no").take();
-    let error = link.call::<Value>(Request::Command(&kill)).await.unwrap_err();
+    link.call::<Value>(Request::Command(&kill)).await.unwrap();
+    let error = ping(&link).await.unwrap_err();
     assert!(error.retryable(), "{error}");
     let other = connect(&config(&format!("redis://:other@{address}")), &stop).await.unwrap();
     other.call::<Value>(Request::Command(&set("right"))).await.unwrap();

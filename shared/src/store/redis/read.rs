@@ -137,11 +137,14 @@ impl RedisStore {
 
     /// What the members of the index stand for.
     async fn effects(&self, members: &[String]) -> Result<Vec<DueEffect>, StoreError> {
+        let known: Vec<(&String, EffectKey)> =
+            members.iter().filter_map(|member| Some((member, parse_due_member(member)?))).collect();
+        if known.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut asking = redis::pipe();
         // One job's damage is not to hide the effects of the others.
         asking.ignore_errors();
-        let known: Vec<(&String, EffectKey)> =
-            members.iter().filter_map(|member| Some((member, parse_due_member(member)?))).collect();
         for (_, key) in &known {
             asking.cmd("HGET").arg(self.keys.job(key.job).effects).arg(key.number);
         }

@@ -62,8 +62,8 @@ async fn one_job(jobs: &Jobs, acknowledged: &Acknowledged) {
 async fn killed_at_any_moment() {
     let Some(mut server) = RedisServer::start(&["--appendfsync", "always"]).await else { return };
     let config = server.config();
-    let bus = RedisBus::connect(&config, &CancellationToken::new()).await.unwrap();
-    let mut subscription = Bus::Redis(bus).subscribe();
+    let bus = Bus::Redis(RedisBus::connect(&config, &CancellationToken::new()).await.unwrap());
+    let mut subscription = bus.subscribe();
     let jobs = jobs_on(open(&config).await);
     let acknowledged = Acknowledged::default();
     let mut clients = JoinSet::new();
@@ -104,7 +104,15 @@ async fn killed_at_any_moment() {
 }
 
 async fn missed(subscription: &mut Subscription) {
-    let missed = async { while subscription.next().await != Wake::Missed {} };
+    let missed = async {
+        loop {
+            match subscription.next().await {
+                Wake::Missed => return,
+                Wake::Job(_) => {}
+                Wake::Closed => panic!("the bus is still there"),
+            }
+        }
+    };
     tokio::time::timeout(PATIENCE, missed).await.expect("a subscriber is told after each start");
 }
 
