@@ -40,6 +40,7 @@ impl From<StoreError> for Problem {
             StoreError::Closed | StoreError::Unavailable { .. } => unavailable("job store", &error),
             StoreError::InUse { .. }
             | StoreError::NewerSchema { .. }
+            | StoreError::Refused { .. }
             | StoreError::Damaged { .. }
             | StoreError::Internal { .. } => internal(&error),
         }
