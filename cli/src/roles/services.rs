@@ -30,8 +30,11 @@ pub async fn jobs(
     role: &str,
     shutdown: &CancellationToken,
 ) -> Result<Jobs, RoleError> {
-    let mut config = RedisConfig::new(&store.redis_url);
-    config.job_ttl = store.job_ttl_seconds;
+    let config = RedisConfig {
+        url: store.redis_url.clone(),
+        prefix: RedisConfig::DEFAULT_PREFIX.to_owned(),
+        job_ttl: store.job_ttl_seconds,
+    };
     let objects = objects(bucket).await?;
     let (store, bus, queue) = tokio::try_join!(
         async { Ok(RedisStore::connect(&config, shutdown).await?) },
