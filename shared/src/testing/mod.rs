@@ -12,7 +12,7 @@ mod redis;
 mod store;
 
 pub use bus::bus_contract;
-pub use jobs::{jobs_on, media, new_id, new_job, no_objects, result_of};
+pub use jobs::{embedded_store, jobs_on, media, new_id, new_job, no_objects, result_of};
 pub use limiter::limiter_contract;
 pub use proxy::Proxy;
 pub use queue::{queue_contract, short_delays};

@@ -32,8 +32,8 @@ use crate::bus::{Bus, EmbeddedBus, RedisBus};
 use crate::objects::embedded::S3Service;
 use crate::objects::{Access, Objects, ObjectsConfig};
 use crate::queue::{EmbeddedQueue, Queue};
-use crate::store::{EmbeddedStore, RedisStore, Store};
-use crate::testing::{RedisCorner, no_objects};
+use crate::store::{RedisStore, Store};
+use crate::testing::{RedisCorner, embedded_store, no_objects};
 use std::path::Path;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -64,8 +64,8 @@ impl Place {
     async fn start(&self, objects: Objects) -> Jobs {
         let (store, bus) = match &self.redis {
             None => {
-                let store = EmbeddedStore::open(&self.path().join("jobs.sqlite")).unwrap();
-                (Store::Embedded(store), Bus::Embedded(EmbeddedBus::new()))
+                let store = embedded_store(&self.path().join("jobs.sqlite"));
+                (store, Bus::Embedded(EmbeddedBus::new()))
             }
             Some(corner) => {
                 let (config, shutdown) = (corner.config(), CancellationToken::new());

@@ -1,9 +1,9 @@
 //! The store in Redis: one script a commit, all keys of a job in one slot. Redis 6.2 or newer.
 //!
-//! What is acknowledged is as safe as Redis's append-only file: with `appendfsync always` it is on the disk, with
-//! `everysec` a crash of its *machine* loses up to the last two seconds, whole commits of them (a script is one entry of the file), and a
-//! failover to a replica loses what had not got there (docs/operations.md). What is lost in this way is older than what
-//! queue and object store know; the sweep heals it.
+//! What is acknowledged is as safe as Redis's append-only file: with `appendfsync always` it is on the disk; with
+//! `everysec` a crash of its *machine* loses up to the last two seconds of commits, each as a whole, because a script is
+//! one entry of the file; a failover to a replica loses what had not got there (docs/operations.md). Queue and object
+//! store then know more than the job does, which is for the sweep to heal.
 
 mod keys;
 mod read;
