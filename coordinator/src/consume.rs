@@ -119,6 +119,7 @@ fn input_of(report: WorkerReport) -> Input {
         (Report::Planned { parts }, _) => Input::Planned { chunk, epoch, parts },
         (Report::Completed { result }, _) => Input::Completed { chunk, epoch, result },
         (Report::PartCompleted {}, Some(part)) => Input::PartCompleted { chunk, part, epoch },
+        (Report::Lost {}, part) => Input::TaskLost { chunk, part, epoch },
         (Report::Failed { failure }, part) => Input::Failed { chunk, part, epoch, failure },
         // All that a part reads was there when the chunk was divided: it is lost.
         (Report::NeedsChunk { needed }, Some(_)) => {
@@ -143,6 +144,13 @@ fn redo_input(chunk: u32, epoch: u32, report: Report) -> Input {
             Input::RedoFailed { chunk, epoch, failure }
         }
         Report::Probed { media } => Input::Probed { media },
+        Report::Lost {} => {
+            let failure = Failure::new(
+                FailureCode::WorkerLost,
+                "Again and again the worker stopped at these passages.",
+            );
+            Input::RedoFailed { chunk, epoch, failure }
+        }
         Report::Started {} => Input::RedoStarted { chunk, epoch },
         Report::Planned { .. } | Report::Completed { .. } | Report::PartCompleted {} => {
             let failure =

@@ -13,6 +13,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
+/// Deliveries without an answer after which a task is taken to be what kills its workers. Whoever decides about the job then
+/// divides it, so that only the seconds that do it are lost.
+const MAX_DELIVERIES: u32 = 3;
 /// So many may get lost or late before the lease ends.
 const SIGNS_A_LEASE: u64 = 3;
 
@@ -84,9 +87,13 @@ async fn work(context: &TaskContext, task: &ChunkTask, delivery: Delivery) {
         return;
     }
     let begun = Instant::now();
-    let report = tokio::select! {
-        report = task::run(context, task) => report,
-        () = give_signs_of_life(context, task) => None,
+    let report = if delivery.redelivered >= MAX_DELIVERIES {
+        Some(Report::Lost {})
+    } else {
+        tokio::select! {
+            report = task::run(context, task) => report,
+            () = give_signs_of_life(context, task) => None,
+        }
     };
     let Some(report) = report else {
         // The worker is stopping.
@@ -132,6 +139,7 @@ fn log_outcome(report: &Report, took: Duration) {
         Report::Failed { failure } => {
             warn!(code = ?failure.code, detail = %failure.detail, seconds, "chunk failed")
         }
+        Report::Lost {} => warn!("the task was delivered again and again without an answer"),
         Report::Started {} | Report::Probed { .. } => {}
     }
 }
