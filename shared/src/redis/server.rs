@@ -68,6 +68,30 @@ impl RedisServer {
         tokio::time::timeout(Duration::from_secs(30), answers).await.expect("Redis starts");
     }
 
+    /// What is on the disk now; the process must be idle, and write at every change (`--appendfsync always`).
+    pub fn snapshot(&self) -> TempDir {
+        let kept = TempDir::new().unwrap();
+        for entry in std::fs::read_dir(self.folder.path().join("appendonlydir")).unwrap() {
+            let path = entry.unwrap().path();
+            std::fs::copy(&path, kept.path().join(path.file_name().unwrap())).unwrap();
+        }
+        kept
+    }
+
+    /// Killed and started again on what was on the disk then: all that came after is lost.
+    pub async fn roll_back(&mut self, to: &TempDir) {
+        self.kill();
+        let folder = self.folder.path().join("appendonlydir");
+        std::fs::remove_dir_all(&folder).unwrap();
+        std::fs::create_dir(&folder).unwrap();
+        for entry in std::fs::read_dir(to.path()).unwrap() {
+            let path = entry.unwrap().path();
+            std::fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
+        }
+        self.begin();
+        self.ready().await;
+    }
+
     /// As a power cut would, but for what the kernel holds.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {

@@ -178,6 +178,23 @@ impl Store {
         }
     }
 
+    /// A store outside of this process may lose its last second when it is restarted (Redis with `appendfsync everysec`).
+    /// `Some`: it was, and [`Store::healed`] has not been told so since; what it knows of the queue may be outdated.
+    pub async fn restarted(&self) -> Result<Option<String>, StoreError> {
+        match self {
+            Self::Embedded(_) => Ok(None),
+            Self::Redis(store) => store.restarted().await,
+        }
+    }
+
+    /// The jobs were looked through after the restart that [`Store::restarted`] told of. Harmless twice.
+    pub async fn healed(&self, run: &str) -> Result<(), StoreError> {
+        match self {
+            Self::Embedded(_) => Ok(()),
+            Self::Redis(store) => store.healed(run).await,
+        }
+    }
+
     /// Readiness: does the store answer?
     pub async fn ping(&self) -> Result<(), StoreError> {
         match self {

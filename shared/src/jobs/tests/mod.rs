@@ -22,6 +22,7 @@ macro_rules! on_each_store {
 }
 
 mod advance;
+mod lost_second;
 mod peers;
 mod random;
 mod restart;

@@ -189,6 +189,7 @@ impl World {
                 other @ (Event::JobFailed { .. }
                 | Event::Cancelled { .. }
                 | Event::Expired {}
+                | Event::Lost {}
                 | Event::Reopened {}) => panic!("{other:?}"),
             }
         }

@@ -50,6 +50,11 @@ impl Keys {
         Self { prefix: prefix.into() }
     }
 
+    /// Which run of Redis was seen last, after its jobs were looked through.
+    pub fn healed_run(&self) -> String {
+        format!("{}:healed-run", self.prefix)
+    }
+
     pub fn layout(&self) -> String {
         format!("{}:layout", self.prefix)
     }

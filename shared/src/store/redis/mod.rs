@@ -66,6 +66,30 @@ impl RedisStore {
         Ok(self.link.call(request).await?)
     }
 
+    /// The name of Redis's present run, if it is not the one that was healed last.
+    pub(super) async fn restarted(&self) -> Result<Option<String>, StoreError> {
+        let key = self.keys.healed_run();
+        let mut asking = redis::pipe();
+        asking.cmd("INFO").arg("server").cmd("GET").arg(&key).ignore_errors();
+        let (info, healed): (redis::RedisResult<String>, redis::RedisResult<Option<String>>) =
+            self.ask(Request::Pipeline(&asking)).await?;
+        // A managed service may not tell.
+        let Ok(info) = info else { return Ok(None) };
+        let Some(run) = info.lines().find_map(|line| line.strip_prefix("run_id:")) else { return Ok(None) };
+        match healed.ok().flatten() {
+            Some(healed) if healed == run.trim() => Ok(None),
+            Some(_) => Ok(Some(run.trim().to_owned())),
+            // Nothing was ever stored here.
+            None => self.healed(run.trim()).await.map(|()| None),
+        }
+    }
+
+    pub(super) async fn healed(&self, run: &str) -> Result<(), StoreError> {
+        let mut setting = redis::cmd("SET");
+        setting.arg(self.keys.healed_run()).arg(run);
+        self.ask(Request::Command(&setting)).await
+    }
+
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
         self.ask(Request::Command(&redis::cmd("PING"))).await
     }
