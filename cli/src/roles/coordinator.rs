@@ -14,7 +14,7 @@ pub async fn coordinator(args: &CoordinatorArgs) -> Result<(), RoleError> {
     args.store.check()?;
     args.bucket.check()?;
     let frame = Frame::begin(&args.ops).await?;
-    let outcome = frame.run(args.drain.drain_seconds, work(args, &frame)).await;
+    let outcome = Box::pin(frame.run(args.drain.drain_seconds, work(args, &frame))).await;
     frame.end().await;
     outcome
 }

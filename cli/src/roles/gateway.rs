@@ -18,7 +18,7 @@ pub async fn gateway(args: &GatewayArgs) -> Result<(), RoleError> {
     let addresses = args.network.addresses().await?;
     let listener = serve::listen(&addresses, &args.network.listen).await?;
     let frame = Frame::begin(&args.ops).await?;
-    let outcome = frame.run(args.drain.drain_seconds, work(args, &frame, listener)).await;
+    let outcome = Box::pin(frame.run(args.drain.drain_seconds, work(args, &frame, listener))).await;
     frame.end().await;
     outcome
 }

@@ -14,14 +14,14 @@ pub async fn worker(args: &WorkerArgs) -> Result<(), RoleError> {
     args.broker.check()?;
     args.bucket.check()?;
     let frame = Frame::begin(&args.ops).await?;
-    let outcome = frame.run(args.drain.drain_seconds, work(args, &frame)).await;
+    let outcome = Box::pin(frame.run(args.drain.drain_seconds, work(args, &frame))).await;
     frame.end().await;
     outcome
 }
 
 async fn work(args: &WorkerArgs, frame: &Frame) -> Result<(), RoleError> {
     let slots = args.engine.slots();
-    let engine = EngineConfig { slots, ..EngineConfig::new(&args.engine.model_dir(None)) };
+    let engine = EngineConfig { slots, ..EngineConfig::new(args.engine.model_dir(None)) };
     // Loading blocks its thread for a second or more.
     let engine = tokio::task::spawn_blocking(move || Engine::load(engine)).await??;
     let objects = services::objects(&args.bucket).await?;

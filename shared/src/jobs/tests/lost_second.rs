@@ -58,13 +58,12 @@ async fn work(jobs: &Jobs, job: JobId, mut look: impl FnMut()) {
 
 async fn final_text(jobs: &Jobs, job: JobId) -> String {
     let events = jobs.store.events(job, 0, 1_000).await.unwrap();
-    let finals: Vec<String> = events
-        .iter()
-        .filter_map(|record| match &record.event {
-            Event::FinalResult { final_transcript, .. } => Some(final_transcript.clone()),
-            _ => None,
-        })
-        .collect();
+    let mut finals = Vec::new();
+    for record in events {
+        if let Event::FinalResult { final_transcript, .. } = record.event {
+            finals.push(final_transcript);
+        }
+    }
     assert_eq!(finals.len(), 1, "told once");
     finals.concat()
 }
