@@ -99,7 +99,9 @@ impl Patient {
     pub async fn follow(&mut self, session: &Session) -> Vec<Frame> {
         let begun = Instant::now();
         let mut frames: Vec<Frame> = Vec::new();
-        let address = format!("chunked-stream/{}", session.job);
+        // As deltas the stream tells every event of the log, so that a hole can be seen; full partial texts leave those
+        // out that newer ones replace.
+        let address = format!("chunked-stream/{}?partial=delta", session.job);
         while !frames.last().is_some_and(Frame::is_last) {
             let position = frames.last().and_then(|frame| frame.id);
             let reply = self

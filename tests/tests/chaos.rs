@@ -43,22 +43,24 @@ fn lasting(frames: &[Frame], job: &str) -> Vec<String> {
     texts
 }
 
-/// What comes of some recordings when nothing disturbs.
-async fn undisturbed() -> Vec<Recording> {
-    let kinds: [(&str, u64, &[&str]); 4] = [
-        ("wav", 1, &["-c:a", "pcm_s16le"]),
-        ("mp3", 2, &["-b:a", "320k", "-ar", "44100", "-ac", "2", "-t", "140"]),
+/// What comes of the first so many recordings when nothing disturbs.
+async fn undisturbed(kinds_wanted: usize) -> Vec<Recording> {
+    // Many bytes a second, so that chunks are many and the engine has little to do.
+    let kinds: [(&str, u64, &[&str]); 5] = [
+        ("wav", 2, &["-c:a", "pcm_f32le", "-ar", "48000", "-ac", "2", "-t", "40"]),
         (
             "flac",
             1,
-            &["-ar", "44100", "-ac", "2", "-sample_fmt", "s32", "-compression_level", "0", "-t", "60"],
+            &["-sample_fmt", "s32", "-compression_level", "0", "-ar", "96000", "-ac", "2", "-t", "45"],
         ),
-        ("webm", 1, &["-c:a", "libopus", "-b:a", "256k", "-vbr", "off", "-ac", "2", "-t", "180"]),
+        ("webm", 1, &["-c:a", "libopus", "-b:a", "510k", "-vbr", "off", "-ac", "2", "-t", "90"]),
+        ("mp3", 2, &["-b:a", "320k", "-ar", "44100", "-ac", "2", "-t", "140"]),
+        ("wav", 1, &["-c:a", "pcm_s16le"]),
     ];
     let server = Server::start(&[]).await;
     let client = Client::new(&server.url());
     let mut recordings = Vec::new();
-    for (ending, chunk_size_mb, arguments) in kinds {
+    for (ending, chunk_size_mb, arguments) in kinds.into_iter().take(kinds_wanted) {
         let bytes = recordings::converted(arguments, ending);
         let name = format!("sample.{ending}");
         let session = client.open(&name, bytes.clone(), chunk_size_mb, json!({})).await;
@@ -198,7 +200,8 @@ async fn nothing_is_lost_or_doubled_whatever_dies() {
     let (seed, seconds) =
         (number("SCRIPTORIUM_CHAOS_SEED", SEED), number("SCRIPTORIUM_CHAOS_SECONDS", SECONDS));
     eprintln!("chaos: seed {seed}, {seconds} s");
-    let recordings = undisturbed().await;
+    // Longer recordings are for longer runs.
+    let recordings = undisturbed(if seconds > 60 { 5 } else { 3 }).await;
     let mut dice = Dice::new(seed);
     let parts = *dice.pick(&["300", "20", "8"]);
     let mut plan = Plan::pairs(&[
