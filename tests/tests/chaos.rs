@@ -120,7 +120,7 @@ async fn job(
     let difference = first_difference(&told, &recording.lasting);
     expect(told == recording.lasting, format!("other events, the first: {difference}"));
     for gateway in gateways {
-        let replay = Patient::new(&[gateway.clone()], patient.dice.fork(2)).follow(&session).await;
+        let replay = Patient::new(std::slice::from_ref(gateway), patient.dice.fork(2)).follow(&session).await;
         expect(replay == live, format!("{gateway} replays something else than was told live"));
     }
     (session.job, wrong)
