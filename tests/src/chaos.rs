@@ -54,8 +54,10 @@ pub async fn disturb(stack: &mut Stack, dice: &mut Dice, length: Duration) -> Fa
     let begun = Instant::now();
     let (mut faults, mut services) = (Faults::new(), JoinSet::new());
     let mut deck = Vec::new();
+    // Blow upon blow, or with time to get to work in between: both find what the other does not.
+    let pause = *dice.pick(&[800, 2_000, 5_000]);
     while begun.elapsed() < length {
-        tokio::time::sleep(dice.millis(100, 1_500)).await;
+        tokio::time::sleep(dice.millis(100, pause)).await;
         // A shuffled deck and not a throw each, so that a short run does not miss a kind.
         if deck.is_empty() {
             deck = FAULTS.to_vec();

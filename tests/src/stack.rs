@@ -233,8 +233,9 @@ impl Drop for Stack {
             let _ = child.kill();
             let _ = child.wait();
         }
+        self.keep_logs();
         if std::thread::panicking() {
-            self.keep_logs();
+            self.print_logs();
         } else if !self.allow_errors {
             let stray = self.errors();
             assert!(stray.is_empty(), "the roles logged errors:\n{}", stray.join("\n"));
@@ -244,11 +245,14 @@ impl Drop for Stack {
 
 impl Stack {
     #[allow(clippy::print_stderr)]
-    fn keep_logs(&self) {
+    fn print_logs(&self) {
         for name in self.roles.keys() {
             eprintln!("---- the end of {name}'s log ----\n{}", tail(&self.log(name)));
         }
-        // Long runs are replayed with other timings, so whoever looks for the reason may want all of the first one.
+    }
+
+    /// A long run is replayed with other timings, so whoever looks for a reason may want all that was logged in the first.
+    fn keep_logs(&self) {
         if let Some(folder) = std::env::var_os("SCRIPTORIUM_CHAOS_LOGS").map(PathBuf::from) {
             let _ = fs::create_dir_all(&folder);
             for name in self.roles.keys() {
