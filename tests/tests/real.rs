@@ -201,8 +201,9 @@ async fn a_silent_worker_loses_its_chunk(mut stack: Stack, bytes: &[u8], expecte
         lines.map(|(epoch, _)| epoch.to_owned()).collect()
     };
     let other = epochs("worker-2");
-    assert!(!other.is_empty(), "the silent worker had nothing: the scene proves nothing");
-    assert!(!other.contains(&"1".to_owned()), "the lease did not end: {other:?}");
+    // The broker's copy may come too, later, and is refused as the zombie's is.
+    let first = other.first().expect("the silent worker had nothing: the scene proves nothing");
+    assert_ne!(first, "1", "the lease did not end: {other:?}");
 }
 
 #[tokio::test]
