@@ -94,6 +94,7 @@ impl LimitArgs {
             timeout_per_audio: defaults.timeout_per_audio,
             upload_expiry_ms: milliseconds(self.upload_expiry_seconds),
             retention_ms: milliseconds(self.retention_seconds),
+            release_delay_ms: defaults.release_delay_ms,
             progress_interval_ms: milliseconds(self.progress_update_interval_seconds),
         }
     }
