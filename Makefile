@@ -8,7 +8,7 @@ PROGRAM := target/release/scriptorium
 SAMPLE := tests/fixtures/sample.flac
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run up down build model setup test fuzz bench lint docs
+.PHONY: help demo run up down build model setup test chaos fuzz bench lint docs
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ setup: ## install missing build tools by apt (as root or with sudo)
 test: setup model ## formatting, lints, and all tests
 	@scripts/model.sh base
 	@scripts/test.sh
+
+chaos: build model ## kill roles and services while jobs run, CHAOS_SECONDS (300) with new seeds; CHAOS_SEED=n replays one
+	@CHAOS_SECONDS="$(CHAOS_SECONDS)" CHAOS_SEED="$(CHAOS_SEED)" scripts/chaos.sh
 
 fuzz: setup ## feed spoiled recordings to the scanners, FUZZ_SECONDS (600) each; needs a nightly toolchain and cargo-fuzz
 	@scripts/fuzz.sh

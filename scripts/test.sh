@@ -11,6 +11,31 @@ cargo fmt --all --check
 step "clippy, warnings are errors"
 cargo clippy --release --locked --workspace --all-targets -- -D warnings
 
+step "the chart"
+scripts/helm.sh
+
+step "starting RabbitMQ, Redis and an S3 server for the tests"
+scripts/services-install.sh
+services=$(mktemp -d)
+end_services() {
+  scripts/services.sh stop "$services" --wipe || :
+  rm -rf "$services"
+}
+trap end_services EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+scripts/services.sh start "$services" --base-port 27400
+# shellcheck source=/dev/null
+(
+  . "$services/env"
+  printf 'export SCRIPTORIUM_TEST_AMQP_URL="%s" SCRIPTORIUM_TEST_REDIS_URL="%s"\n' "$SCRIPTORIUM_AMQP_URL" "$SCRIPTORIUM_REDIS_URL"
+) >"$services/urls"
+# Not the variables of the services themselves: a role that is tested without its settings must not find them.
+# shellcheck source=/dev/null
+. "$services/urls"
+# From here on a test that needs a service fails where there is none.
+export SCRIPTORIUM_TEST_SERVICES=1
+
 step "unit, property, contract and end-to-end tests"
 # nextest shows more and keeps tests apart in processes; cargo's own runner runs the same tests.
 if cargo nextest --version >/dev/null 2>&1; then

@@ -1,6 +1,9 @@
 //! The command line.
 
-use crate::config::{EngineArgs, LimitArgs, LogArgs, NetworkArgs, StorageArgs};
+use crate::config::{
+    BrokerArgs, BucketArgs, DrainArgs, EngineArgs, JobStoreArgs, LimitArgs, LogArgs, NetworkArgs, OpsArgs,
+    PartArgs, StorageArgs, SweepArgs,
+};
 use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -30,6 +33,21 @@ pub enum Command {
     /// Jobs, events and recordings lie in the data folder. After a crash the server goes on where it stopped. SIGTERM and
     /// Ctrl-C end it in order.
     Serve(Box<ServeArgs>),
+    /// Runs one gateway on RabbitMQ, Redis and S3: the HTTP interface
+    ///
+    /// Any number of them may run, behind one address. It waits for services that are not up yet.
+    Gateway(Box<GatewayArgs>),
+    /// Runs one worker on RabbitMQ and S3: decoding and speech to text
+    ///
+    /// Any number of them may run. SIGTERM hands its work back to the others.
+    Worker(Box<WorkerArgs>),
+    /// Runs one coordinator on RabbitMQ, Redis and S3: job state, assembly, sweep
+    ///
+    /// One is enough; a second one keeps things going when the first dies.
+    Coordinator(Box<CoordinatorArgs>),
+    /// Sets up what the roles need
+    #[command(subcommand)]
+    Admin(AdminCommand),
     /// Turns one recording into text
     ///
     /// Starts a server in this process (or uses --server), uploads the recording in parallel, shows the text as it grows, and
@@ -58,6 +76,88 @@ pub struct ServeArgs {
     pub engine: EngineArgs,
     #[command(flatten, next_help_heading = "Limits and times")]
     pub limits: LimitArgs,
+    #[command(flatten)]
+    pub part: PartArgs,
+    #[command(flatten)]
+    pub sweep: SweepArgs,
+    #[command(flatten)]
+    pub drain: DrainArgs,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct GatewayArgs {
+    #[command(flatten, next_help_heading = "Network")]
+    pub network: NetworkArgs,
+    #[command(flatten)]
+    pub ops: OpsArgs,
+    #[command(flatten, next_help_heading = "Services")]
+    pub broker: BrokerArgs,
+    #[command(flatten)]
+    pub store: JobStoreArgs,
+    #[command(flatten)]
+    pub bucket: BucketArgs,
+    #[command(flatten, next_help_heading = "Limits and times")]
+    pub limits: LimitArgs,
+    #[command(flatten)]
+    pub drain: DrainArgs,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct WorkerArgs {
+    #[command(flatten, next_help_heading = "Network")]
+    pub ops: OpsArgs,
+    #[command(flatten, next_help_heading = "Services")]
+    pub broker: BrokerArgs,
+    #[command(flatten)]
+    pub bucket: BucketArgs,
+    #[command(flatten, next_help_heading = "Speech to text")]
+    pub engine: EngineArgs,
+    #[command(flatten, next_help_heading = "Limits and times")]
+    pub part: PartArgs,
+    #[command(flatten)]
+    pub drain: DrainArgs,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct CoordinatorArgs {
+    #[command(flatten, next_help_heading = "Network")]
+    pub ops: OpsArgs,
+    #[command(flatten, next_help_heading = "Services")]
+    pub broker: BrokerArgs,
+    #[command(flatten)]
+    pub store: JobStoreArgs,
+    #[command(flatten)]
+    pub bucket: BucketArgs,
+    #[command(flatten, next_help_heading = "Limits and times")]
+    pub sweep: SweepArgs,
+    #[command(flatten)]
+    pub drain: DrainArgs,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+pub enum AdminCommand {
+    /// Makes the bucket and sets who may upload from a browser and what is deleted by age
+    Bucket(AdminBucketArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct AdminBucketArgs {
+    #[command(flatten, next_help_heading = "Services")]
+    pub bucket: BucketArgs,
+
+    /// Origins whose pages may upload, with commas between them
+    #[arg(
+        long,
+        env = "SCRIPTORIUM_CORS_ORIGINS",
+        value_name = "ORIGIN,…",
+        value_delimiter = ',',
+        default_value = "*"
+    )]
+    pub cors_origins: Vec<String>,
+
+    /// Days after which the store deletes objects by itself, transcripts too; 0 for never
+    #[arg(long, env = "SCRIPTORIUM_EXPIRE_DAYS", value_name = "DAYS", default_value = "30")]
+    pub expire_days: u32,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -166,7 +266,9 @@ mod tests {
     /// REQUIREMENTS: every option also as `SCRIPTORIUM_<OPTION>`.
     #[test]
     fn every_option_has_its_variable() {
-        for command in Cli::command().get_subcommands() {
+        let top = Cli::command();
+        let nested = top.get_subcommands().flat_map(clap::Command::get_subcommands);
+        for command in top.get_subcommands().chain(nested) {
             for arg in command.get_arguments().filter(|arg| !arg.is_positional() && arg.get_id() != "help") {
                 let Some(long) = arg.get_long() else { continue };
                 let expected = format!("SCRIPTORIUM_{}", long.to_uppercase().replace('-', "_"));

@@ -8,5 +8,6 @@ pub mod client;
 pub mod config;
 pub mod exit;
 pub mod reference;
+pub mod roles;
 pub mod serve;
 pub mod transcribe;

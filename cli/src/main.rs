@@ -1,9 +1,10 @@
 //! The binary `scriptorium`.
 
 use clap::Parser;
-use scriptorium_cli::args::{Cli, Command, ServeArgs};
+use scriptorium_cli::args::{AdminBucketArgs, AdminCommand, Cli, Command, ServeArgs};
 use scriptorium_cli::config::LogFormat;
 use scriptorium_cli::exit::Exit;
+use scriptorium_cli::roles::{self, RoleError};
 use scriptorium_cli::serve::{self, ServeConfig, ServeError, Server};
 use scriptorium_cli::transcribe;
 use scriptorium_shared::{shutdown, telemetry};
@@ -18,7 +19,8 @@ const LAST_MOMENT: Duration = Duration::from_secs(2);
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let default_log = match &cli.command {
-        Command::Serve(_) => "info",
+        Command::Serve(_) | Command::Gateway(_) | Command::Worker(_) | Command::Coordinator(_) => "info",
+        Command::Admin(_) => "warn",
         Command::Transcribe(_) => "error",
     };
     let format = match cli.log.log_format {
@@ -55,6 +57,10 @@ async fn run(command: &Command) -> Exit {
         Command::Serve(args) => {
             serve(args).await.map(|()| Exit::Done).map_err(|error| (error.to_string(), error.exit()))
         }
+        Command::Gateway(args) => ended(roles::gateway(args).await),
+        Command::Worker(args) => ended(roles::worker(args).await),
+        Command::Coordinator(args) => ended(roles::coordinator(args).await),
+        Command::Admin(AdminCommand::Bucket(args)) => ended(admin_bucket(args).await),
         Command::Transcribe(args) => {
             transcribe::run(args).await.map_err(|error| (error.to_string(), error.exit()))
         }
@@ -63,6 +69,21 @@ async fn run(command: &Command) -> Exit {
         tell(&error);
         exit
     })
+}
+
+fn ended(outcome: Result<(), RoleError>) -> Result<Exit, (String, Exit)> {
+    outcome.map(|()| Exit::Done).map_err(|error| (error.to_string(), error.exit()))
+}
+
+async fn admin_bucket(args: &AdminBucketArgs) -> Result<(), RoleError> {
+    let prepared = roles::admin_bucket(args).await?;
+    let bucket = &args.bucket.s3_bucket;
+    let made = if prepared.created { "made" } else { "found" };
+    tell(&format!("bucket {bucket} {made} and set up"));
+    for setting in prepared.unsupported {
+        tell(&format!("this object store knows no {setting} settings; they were left out"));
+    }
+    Ok(())
 }
 
 async fn serve(args: &ServeArgs) -> Result<(), ServeError> {

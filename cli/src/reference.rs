@@ -13,15 +13,22 @@ pub fn page() -> String {
     let mut cli = Cli::command();
     cli.build();
     for command in cli.get_subcommands().filter(|command| command.get_name() != "help") {
-        push_command(&mut page, command);
+        let nested: Vec<&Command> =
+            command.get_subcommands().filter(|one| one.get_name() != "help").collect();
+        if nested.is_empty() {
+            push_command(&mut page, command, command.get_name());
+        }
+        for one in nested {
+            push_command(&mut page, one, &format!("{} {}", command.get_name(), one.get_name()));
+        }
     }
     let _ = writeln!(page, "\n## Exit codes of `scriptorium transcribe`\n\n```text\n{EXIT_CODES}\n```");
     page
 }
 
-fn push_command(page: &mut String, command: &Command) {
+fn push_command(page: &mut String, command: &Command, name: &str) {
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
-    let _ = writeln!(page, "\n## `scriptorium {}`\n\n{about}.", command.get_name());
+    let _ = writeln!(page, "\n## `scriptorium {}`\n\n{about}.", name);
     let mut heading = None;
     let mut args: Vec<&Arg> =
         command.get_arguments().filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version")).collect();

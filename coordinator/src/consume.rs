@@ -8,14 +8,10 @@ use scriptorium_contracts::job::Input;
 use scriptorium_contracts::message::{CoordinatorMessage, Report, WorkerReport};
 use scriptorium_shared::jobs::{Jobs, JobsError};
 use scriptorium_shared::queue::{Delivery, QueueError, Topic};
-use std::time::Duration;
 use thiserror::Error;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
-
-/// The pause before a message whose handling failed is given back, so that a store that is down is not hammered.
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Debug)]
 pub struct CoordinatorConfig {
@@ -70,8 +66,7 @@ async fn handle(jobs: Jobs, delivery: Delivery) {
     let message: CoordinatorMessage = match serde_json::from_slice(&delivery.payload) {
         Ok(message) => message,
         Err(problem) => {
-            error!(%problem, bytes = delivery.payload.len(), "a message can't be read and is dropped");
-            settle(delivery.ack().await);
+            settle(delivery.dead_letter(&format!("the message can't be read: {problem}")).await);
             return;
         }
     };
@@ -86,13 +81,12 @@ async fn handle(jobs: Jobs, delivery: Delivery) {
     match outcome {
         Ok(()) => settle(delivery.ack().await),
         Err(problem) if problem.retryable() => {
-            warn!(%problem, "a message can't be handled now and is given back");
-            tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
-            settle(delivery.requeue().await);
+            // Put off, so that a store that is down is not hammered.
+            warn!(%problem, "a message can't be handled now and is put off");
+            settle(delivery.retry_later().await);
         }
         Err(problem) => {
-            error!(%problem, "a message can't be handled and is dropped");
-            settle(delivery.ack().await);
+            settle(delivery.dead_letter(&format!("the message can't be handled: {problem}")).await);
         }
     }
 }
@@ -125,6 +119,7 @@ fn input_of(report: WorkerReport) -> Input {
         (Report::Planned { parts }, _) => Input::Planned { chunk, epoch, parts },
         (Report::Completed { result }, _) => Input::Completed { chunk, epoch, result },
         (Report::PartCompleted {}, Some(part)) => Input::PartCompleted { chunk, part, epoch },
+        (Report::Lost {}, part) => Input::TaskLost { chunk, part, epoch },
         (Report::Failed { failure }, part) => Input::Failed { chunk, part, epoch, failure },
         // All that a part reads was there when the chunk was divided: it is lost.
         (Report::NeedsChunk { needed }, Some(_)) => {
@@ -149,6 +144,13 @@ fn redo_input(chunk: u32, epoch: u32, report: Report) -> Input {
             Input::RedoFailed { chunk, epoch, failure }
         }
         Report::Probed { media } => Input::Probed { media },
+        Report::Lost {} => {
+            let failure = Failure::new(
+                FailureCode::WorkerLost,
+                "Again and again the worker stopped at these passages.",
+            );
+            Input::RedoFailed { chunk, epoch, failure }
+        }
         Report::Started {} => Input::RedoStarted { chunk, epoch },
         Report::Planned { .. } | Report::Completed { .. } | Report::PartCompleted {} => {
             let failure =

@@ -1,34 +1,46 @@
-//! What the embedded store does in a second: commits alone and from many callers, and what one chunk event costs in
-//! a small and in the largest job. Run with `--release --features testing`; the first argument is the folder whose
-//! disk is measured (the current one if there is none).
+//! What a store does in a second: commits alone and from many callers, and what one chunk event costs in a small and in
+//! the largest job. Run with `--release --features testing`; the first argument is the folder whose disk is measured
+//! (the current one if there is none), or the URL of a Redis, in which a corner is used and left as it was.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use scriptorium_contracts::JobId;
 use scriptorium_contracts::job::{Input, MAX_CHUNKS};
 use scriptorium_shared::jobs::{CreatedJob, Jobs};
-use scriptorium_shared::store::{EmbeddedStore, Store};
-use scriptorium_shared::testing::{jobs_on, media, new_id, new_job, result_of};
+use scriptorium_shared::store::{EmbeddedStore, RedisStore, Store};
+use scriptorium_shared::testing::{RedisCorner, jobs_on, media, new_id, new_job, result_of};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 const SPAN: Duration = Duration::from_secs(3);
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
-    let folder = std::env::args().nth(1).map_or_else(|| PathBuf::from("."), PathBuf::from);
+    let place = std::env::args().nth(1).unwrap_or_else(|| ".".to_owned());
+    if place.starts_with("redis") {
+        let corner = RedisCorner::at(place);
+        let store = RedisStore::connect(&corner.config(), &CancellationToken::new()).await.unwrap();
+        figures(&jobs_on(Store::Redis(store))).await;
+        return corner.clean().await;
+    }
+    let folder = PathBuf::from(place);
     let file = folder.join(format!("store-figures-{}.sqlite", std::process::id()));
     let jobs = jobs_on(Store::Embedded(EmbeddedStore::open(&file).unwrap()));
-    for callers in [1, 8, 32, 64] {
-        println!("{callers:>3} callers: {:>6.0} commits a second", commits(&jobs, callers).await);
-    }
-    for chunks in [100, MAX_CHUNKS] {
-        chunk_events(&jobs, chunks).await;
-    }
-    jobs.store.close().await;
+    figures(&jobs).await;
     for end in ["", "-wal", "-shm", ".lock"] {
         let _ = std::fs::remove_file(format!("{}{end}", file.display()));
     }
+}
+
+async fn figures(jobs: &Jobs) {
+    for callers in [1, 8, 32, 64] {
+        println!("{callers:>3} callers: {:>6.0} commits a second", commits(jobs, callers).await);
+    }
+    for chunks in [100, MAX_CHUNKS] {
+        chunk_events(jobs, chunks).await;
+    }
+    jobs.store.close().await;
 }
 
 async fn make(jobs: &Jobs, chunks: u32) -> JobId {

@@ -7,8 +7,11 @@
 pub mod bus;
 pub mod clock;
 pub mod jobs;
+pub mod limiter;
 pub mod objects;
+pub mod ops;
 pub mod queue;
+pub mod redis;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;

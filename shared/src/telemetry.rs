@@ -37,10 +37,21 @@ pub fn init(filter: &str, format: Format) -> Result<(), TelemetryError> {
     .map_err(TelemetryError::Twice)
 }
 
+/// What the RabbitMQ client says itself is said again by `queue::rabbitmq`, once and in our levels; it would call each lost
+/// connection an ERROR, and print messages that come back. Its address, with the password, it writes at TRACE.
+const SILENT: [&str; 2] = ["lapin", "amq_protocol_tcp"];
+
 fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
-    EnvFilter::builder()
-        .parse(filter)
-        .map_err(|error| TelemetryError::Filter { filter: filter.to_owned(), reason: error.to_string() })
+    let unfit = |error: &dyn std::error::Error| TelemetryError::Filter {
+        filter: filter.to_owned(),
+        reason: error.to_string(),
+    };
+    let mut parsed = EnvFilter::builder().parse(filter).map_err(|error| unfit(&error))?;
+    for target in SILENT {
+        let silent = format!("{target}=off").parse().map_err(|error| unfit(&error))?;
+        parsed = parsed.add_directive(silent);
+    }
+    Ok(parsed)
 }
 
 #[cfg(test)]

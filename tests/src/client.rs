@@ -114,7 +114,7 @@ impl Client {
     }
 }
 
-fn parse(block: &str) -> Option<Frame> {
+pub(crate) fn parse(block: &str) -> Option<Frame> {
     let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name).map(str::trim));
     let data = serde_json::from_str(field("data:")?).unwrap();
     Some(Frame { id: field("id:").map(|id| id.parse().unwrap()), data })
@@ -125,7 +125,7 @@ impl Session {
         self.reply["chunk_info"]["total_chunks"].as_u64().unwrap() as u32
     }
 
-    fn chunk_bytes(&self, chunk: u32) -> Vec<u8> {
+    pub fn chunk_bytes(&self, chunk: u32) -> Vec<u8> {
         let size = self.reply["chunk_info"]["chunk_size_bytes"].as_u64().unwrap() as usize;
         let from = chunk as usize * size;
         self.bytes[from..(from + size).min(self.bytes.len())].to_vec()

@@ -13,9 +13,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
-/// The pause before a task is given back because its report could not be delivered.
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
-
+/// Deliveries without an answer after which a task is taken to be what kills its workers. Whoever decides about the job then
+/// divides it, so that only the seconds that do it are lost.
+const MAX_DELIVERIES: u32 = 3;
 /// So many may get lost or late before the lease ends.
 const SIGNS_A_LEASE: u64 = 3;
 
@@ -71,8 +71,7 @@ async fn handle(context: Arc<TaskContext>, delivery: Delivery) {
     let task: ChunkTask = match serde_json::from_slice(&delivery.payload) {
         Ok(task) => task,
         Err(problem) => {
-            error!(%problem, bytes = delivery.payload.len(), "a task can't be read and is dropped");
-            settle(delivery.ack().await);
+            settle(delivery.dead_letter(&format!("the task can't be read: {problem}")).await);
             return;
         }
     };
@@ -84,14 +83,17 @@ async fn handle(context: Arc<TaskContext>, delivery: Delivery) {
 /// State first: the task is acknowledged only after its report is safe in the queue.
 async fn work(context: &TaskContext, task: &ChunkTask, delivery: Delivery) {
     if publish(context, task, Report::Started {}).await.is_err() {
-        tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
-        settle(delivery.requeue().await);
+        settle(delivery.retry_later().await);
         return;
     }
     let begun = Instant::now();
-    let report = tokio::select! {
-        report = task::run(context, task) => report,
-        () = give_signs_of_life(context, task) => None,
+    let report = if delivery.redelivered >= MAX_DELIVERIES {
+        Some(Report::Lost {})
+    } else {
+        tokio::select! {
+            report = task::run(context, task) => report,
+            () = give_signs_of_life(context, task) => None,
+        }
     };
     let Some(report) = report else {
         // The worker is stopping.
@@ -109,9 +111,8 @@ async fn work(context: &TaskContext, task: &ChunkTask, delivery: Delivery) {
     match outcome {
         Ok(()) => settle(delivery.ack().await),
         Err(problem) => {
-            warn!(%problem, "a report can't be delivered; the task is given back");
-            tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
-            settle(delivery.requeue().await);
+            warn!(%problem, "a report can't be delivered; the task is put off");
+            settle(delivery.retry_later().await);
         }
     }
 }
@@ -138,6 +139,7 @@ fn log_outcome(report: &Report, took: Duration) {
         Report::Failed { failure } => {
             warn!(code = ?failure.code, detail = %failure.detail, seconds, "chunk failed")
         }
+        Report::Lost {} => warn!("the task was delivered again and again without an answer"),
         Report::Started {} | Report::Probed { .. } => {}
     }
 }

@@ -1,8 +1,9 @@
-//! Limits of jobs and times of the server.
+//! Limits of jobs, and times of the API.
 
 use super::values::{interval, milliseconds, seconds};
 use clap::Args;
 use scriptorium_contracts::job::Limits;
+use scriptorium_gateway::{GatewayConfig, UploadBase};
 use std::time::Duration;
 
 #[derive(Args, Clone, Debug)]
@@ -11,10 +12,6 @@ pub struct LimitArgs {
     #[arg(long, env = "SCRIPTORIUM_MAX_CONCURRENT_CHUNKS", value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub max_concurrent_chunks: Option<u32>,
-
-    /// A chunk with more audio than this is divided into parts of at most this length, which many workers take
-    #[arg(long, env = "SCRIPTORIUM_PART_SECONDS", value_name = "SECONDS", default_value = "300", value_parser = interval)]
-    pub part_seconds: Duration,
 
     /// Parts of one chunk that are queued or worked on at once
     #[arg(long, env = "SCRIPTORIUM_MAX_CONCURRENT_PARTS", value_name = "N", default_value = "16",
@@ -68,17 +65,22 @@ pub struct LimitArgs {
     /// Time between two signs of life on a silent live stream
     #[arg(long, env = "SCRIPTORIUM_HEARTBEAT_SECONDS", value_name = "SECONDS", default_value = "15", value_parser = interval)]
     pub heartbeat_seconds: Duration,
-
-    /// Time between two looks for what is late, lost or over
-    #[arg(long, env = "SCRIPTORIUM_SWEEP_INTERVAL_SECONDS", value_name = "SECONDS", default_value = "10", value_parser = interval)]
-    pub sweep_interval_seconds: Duration,
-
-    /// When told to stop, the server ends work in hand for at most so long; the rest goes on at the next start
-    #[arg(long, env = "SCRIPTORIUM_DRAIN_SECONDS", value_name = "SECONDS", default_value = "20", value_parser = seconds)]
-    pub drain_seconds: Duration,
 }
 
 impl LimitArgs {
+    /// What a gateway is told by them.
+    pub fn gateway(&self, slots: usize, upload_base: UploadBase) -> GatewayConfig {
+        GatewayConfig {
+            upload_base,
+            max_parallel_uploads: self.max_parallel_uploads,
+            url_expiry: self.url_expiry_seconds,
+            stream_timeout: self.stream_timeout_seconds,
+            heartbeat: self.heartbeat_seconds,
+            limits: self.of_jobs(slots),
+            ..GatewayConfig::default()
+        }
+    }
+
     /// The limits that new jobs get.
     pub fn of_jobs(&self, slots: usize) -> Limits {
         let defaults = Limits::default();
@@ -92,6 +94,7 @@ impl LimitArgs {
             timeout_per_audio: defaults.timeout_per_audio,
             upload_expiry_ms: milliseconds(self.upload_expiry_seconds),
             retention_ms: milliseconds(self.retention_seconds),
+            release_delay_ms: defaults.release_delay_ms,
             progress_interval_ms: milliseconds(self.progress_update_interval_seconds),
         }
     }

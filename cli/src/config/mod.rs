@@ -6,14 +6,20 @@ mod engine;
 mod limits;
 mod log;
 mod network;
+mod ops;
+mod services;
 mod storage;
+mod times;
 mod values;
 
 pub use engine::EngineArgs;
 pub use limits::{LimitArgs, parallel_chunks};
 pub use log::{LogArgs, LogFormat};
 pub use network::NetworkArgs;
+pub use ops::OpsArgs;
+pub use services::{BrokerArgs, BucketArgs, JobStoreArgs};
 pub use storage::{StorageArgs, default_cache_dir, default_data_dir};
+pub use times::{DrainArgs, PartArgs, SweepArgs};
 
 use thiserror::Error;
 
@@ -24,6 +30,13 @@ pub enum ConfigError {
         "cannot tell where data belongs, because neither XDG_DATA_HOME nor HOME is set; name a folder with --data-dir"
     )]
     NoHome,
+    /// The address itself is not told: it may hold a password.
+    #[error("{option} must be an address that begins with {schemes}")]
+    Address { option: &'static str, schemes: &'static str },
+    #[error(
+        "--s3-public-endpoint without --s3-endpoint: say where this process itself reaches the object store"
+    )]
+    PublicEndpointAlone,
     #[error("--listen {listen}: {reason}")]
     Listen { listen: String, reason: String },
     #[error(

@@ -51,17 +51,10 @@ impl TryFrom<&ServeArgs> for ServeConfig {
     fn try_from(args: &ServeArgs) -> Result<Self, ConfigError> {
         let limits = &args.limits;
         let mut config = Self::new(args.storage.data_dir()?, &args.engine);
-        config.sweep_interval = limits.sweep_interval_seconds;
-        config.drain = limits.drain_seconds;
-        config.part_length = limits.part_seconds;
-        config.gateway = GatewayConfig {
-            max_parallel_uploads: limits.max_parallel_uploads,
-            url_expiry: limits.url_expiry_seconds,
-            stream_timeout: limits.stream_timeout_seconds,
-            heartbeat: limits.heartbeat_seconds,
-            limits: limits.of_jobs(config.slots),
-            ..config.gateway
-        };
+        config.sweep_interval = args.sweep.sweep_interval_seconds;
+        config.drain = args.drain.drain_seconds;
+        config.part_length = args.part.part_seconds;
+        config.gateway = limits.gateway(config.slots, config.gateway.upload_base);
         Ok(config)
     }
 }

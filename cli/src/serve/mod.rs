@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use scriptorium_shared::bus::{Bus, EmbeddedBus};
 use scriptorium_shared::jobs::Jobs;
 use scriptorium_shared::objects::embedded::S3Service;
-use scriptorium_shared::objects::{Objects, ObjectsConfig};
+use scriptorium_shared::objects::{Access, Objects, ObjectsConfig};
 use scriptorium_shared::queue::{EmbeddedQueue, Queue};
 use scriptorium_shared::store::{EmbeddedStore, Store};
 use scriptorium_worker::engine::{Engine, EngineConfig, EngineError};
@@ -100,8 +100,7 @@ impl Server {
             public_endpoint: None,
             bucket: BUCKET.to_owned(),
             region: REGION.to_owned(),
-            access_key: credentials.access_key,
-            secret_key: credentials.secret_key,
+            access: Access::Keys { access_key: credentials.access_key, secret_key: credentials.secret_key },
         })?;
         let engine = load_engine(&config).await?;
         let jobs = Jobs::new(

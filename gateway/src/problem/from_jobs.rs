@@ -40,6 +40,7 @@ impl From<StoreError> for Problem {
             StoreError::Closed | StoreError::Unavailable { .. } => unavailable("job store", &error),
             StoreError::InUse { .. }
             | StoreError::NewerSchema { .. }
+            | StoreError::Refused { .. }
             | StoreError::Damaged { .. }
             | StoreError::Internal { .. } => internal(&error),
         }
@@ -49,8 +50,10 @@ impl From<StoreError> for Problem {
 impl From<QueueError> for Problem {
     fn from(error: QueueError) -> Self {
         match error {
-            QueueError::Closed | QueueError::Full(_) => unavailable("queue", &error),
-            QueueError::TooLong(_) => internal(&error),
+            QueueError::Closed | QueueError::Full(_) | QueueError::Unavailable { .. } => {
+                unavailable("queue", &error)
+            }
+            QueueError::TooLong(_) | QueueError::Refused { .. } => internal(&error),
         }
     }
 }
@@ -61,7 +64,10 @@ impl From<ObjectsError> for Problem {
             ObjectsError::Unavailable(_) | ObjectsError::Full(_) | ObjectsError::Answer(_) => {
                 unavailable("object store", &error)
             }
-            ObjectsError::Config(_) | ObjectsError::Denied(_) | ObjectsError::NoSuchBucket(_) => {
+            ObjectsError::Config(_)
+            | ObjectsError::NoCredentials(_)
+            | ObjectsError::Denied(_)
+            | ObjectsError::NoSuchBucket(_) => {
                 // It may be put right while we run, but not without a person.
                 tracing::error!(
                     error = &error as &(dyn std::error::Error + 'static),

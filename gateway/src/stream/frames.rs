@@ -111,7 +111,9 @@ impl Frames {
     /// What to do with the next event of the log. `now` in milliseconds, from any start.
     pub fn next(&mut self, record: &EventRecord, newest: Newest, now: u64) -> Verdict {
         self.note(record);
-        let Event::TextGrew { chunks } = &record.event else { return send(&record.event) };
+        let Event::TextGrew { chunks } = &record.event else {
+            return if record.event == (Event::Lost {}) { Verdict::Skip } else { send(&record.event) };
+        };
         let superseded = *chunks < newest.text_chunks;
         if self.partial == Partial::Full && !superseded && !newest.over {
             let due = self.last_partial.map_or(now, |last| last.saturating_add(self.interval));

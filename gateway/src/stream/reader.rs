@@ -8,6 +8,7 @@ use super::hub::Listener;
 use bytes::Bytes;
 use scriptorium_contracts::JobId;
 use scriptorium_contracts::event::EventRecord;
+use scriptorium_contracts::job::Input;
 use scriptorium_shared::jobs::{Jobs, JobsError};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -163,6 +164,11 @@ impl Reader {
         let after = self.queue.back().map_or(self.done, |last| last.id);
         let page = self.listener.page(&self.jobs, after, self.look).await?;
         (self.look, self.failures) = (false, 0);
+        if page.newest.event < self.done {
+            // A store that was restarted may have lost its last second, and with it what this client has seen.
+            tracing::warn!(job = %self.job, seen = self.done, stored = page.newest.event, "the event log went back");
+            self.jobs.advance(self.job, Input::EventsSeen { last: self.done }).await?;
+        }
         self.newest = page.newest;
         self.queue.extend(page.events);
         Ok(())

@@ -7,7 +7,7 @@ use scriptorium_gateway::{GatewayConfig, GatewayError, UploadBase};
 use scriptorium_shared::bus::{Bus, EmbeddedBus};
 use scriptorium_shared::jobs::Jobs;
 use scriptorium_shared::objects::embedded::S3Service;
-use scriptorium_shared::objects::{Objects, ObjectsConfig};
+use scriptorium_shared::objects::{Access, Objects, ObjectsConfig};
 use scriptorium_shared::queue::{EmbeddedQueue, Queue};
 use scriptorium_shared::store::{EmbeddedStore, Store};
 use scriptorium_shared::testing;
@@ -86,8 +86,7 @@ impl House {
             public_endpoint: None,
             bucket: "scriptorium".to_owned(),
             region: "local".to_owned(),
-            access_key: "access".to_owned(),
-            secret_key: "secret".to_owned(),
+            access: Access::Keys { access_key: "access".to_owned(), secret_key: "secret".to_owned() },
         })
         .unwrap();
         let store = Store::Embedded(EmbeddedStore::open(&folder.path().join("state.db")).unwrap());

@@ -59,6 +59,9 @@ pub enum Event {
     },
     /// The upload was left alone for too long.
     Expired {},
+    /// Stands where an event was that readers have seen and that the store has lost, so that its number is not given to
+    /// another one. Not shown.
+    Lost {},
     /// A finished job goes on, because a failed chunk is tried again.
     Reopened {},
 }

@@ -103,6 +103,8 @@ pub enum Report {
     PartCompleted {},
     /// The passages that were done again are in the object store.
     Redone {},
+    /// The task has been delivered again and again without an answer: it seems to kill its workers.
+    Lost {},
     Failed {
         failure: Failure,
     },

@@ -77,7 +77,7 @@ impl Jobs {
         let step = job::create(new, clock::now());
         match self.store.create(&step, idempotency).await? {
             Created::New => {
-                self.bus.notify(step.header.id).await;
+                self.wake(step.header.id).await;
                 Ok(CreatedJob::New(step.header))
             }
             Created::Existing(id) => {
@@ -107,7 +107,7 @@ impl Jobs {
                 },
             }
         };
-        self.bus.notify(job).await;
+        self.wake(job).await;
         self.send_fresh(job, messages).await;
         Ok(header)
     }
@@ -115,6 +115,17 @@ impl Jobs {
     /// The job as it is now.
     pub async fn header(&self, job: JobId) -> Result<Option<JobHeader>, JobsError> {
         Ok(self.store.load(job, &[]).await?.map(|(header, _)| header))
+    }
+
+    /// Wakes the readers after a commit. A commit to Redis has done so itself, in the same script: even if its maker
+    /// died right after it.
+    async fn wake(&self, job: JobId) {
+        match (&self.store, &self.bus) {
+            (Store::Redis(_), Bus::Redis(_)) => {}
+            (Store::Embedded(_), Bus::Embedded(_) | Bus::Redis(_)) | (Store::Redis(_), Bus::Embedded(_)) => {
+                self.bus.notify(job).await;
+            }
+        }
     }
 
     async fn lock(&self, job: JobId) -> Option<MutexGuard<'_, ()>> {

@@ -5,7 +5,7 @@ use super::perform::in_time;
 use super::{Jobs, JobsError};
 use crate::clock;
 use futures::{StreamExt, stream};
-use scriptorium_contracts::job::{ChunkRecord, Input, JobHeader, JobState, PartState};
+use scriptorium_contracts::job::{ChunkRecord, ChunkState, Input, JobHeader, JobState, PartState};
 use scriptorium_contracts::{JobId, Timestamp, objects};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -26,14 +26,30 @@ impl Jobs {
     /// the process before this one are gone, so every chunk that was in flight is queued again and every assembly
     /// asked for again. With a queue that survives its clients nothing is lost and nothing is to be done.
     pub async fn recover(&self) -> Result<(), JobsError> {
+        self.take_up(Lost::All).await
+    }
+
+    /// A job store that was restarted may have forgotten its last second: that a worker began a task, or that it was done
+    /// with it, while the message is gone from the queue. What is in work has a lease; what is thought to wait in the
+    /// queue has none, and gets a new task. One that does wait there still is done twice, and counts once.
+    async fn heal(&self) -> Result<(), JobsError> {
+        let Some(run) = self.store.restarted().await? else { return Ok(()) };
+        tracing::warn!(
+            "the job store was restarted; tasks that wait in the queue are made anew, in case it forgot some"
+        );
+        self.take_up(Lost::Queued).await?;
+        Ok(self.store.healed(&run).await?)
+    }
+
+    async fn take_up(&self, lost: Lost) -> Result<(), JobsError> {
         let mut after = None;
         loop {
             let page = self.store.jobs_to_sweep(after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(*last);
-            let recovered = stream::iter(page).map(|job| async move { (job, self.recover_job(job).await) });
-            let recovered: Vec<_> = recovered.buffer_unordered(AT_ONCE).collect().await;
-            for (job, outcome) in recovered {
+            let taken = stream::iter(page).map(|job| async move { (job, self.take_up_job(job, lost).await) });
+            let taken: Vec<_> = taken.buffer_unordered(AT_ONCE).collect().await;
+            for (job, outcome) in taken {
                 match outcome {
                     Ok(()) => {}
                     Err(error) if error.retryable() => return Err(error),
@@ -44,14 +60,14 @@ impl Jobs {
         }
     }
 
-    async fn recover_job(&self, job: JobId) -> Result<(), JobsError> {
+    async fn take_up_job(&self, job: JobId, lost: Lost) -> Result<(), JobsError> {
         let Some(header) = self.header(job).await? else { return Ok(()) };
         if header.state.is_final() {
             return Ok(());
         }
-        let lost: Vec<u32> = header.in_flight.iter().collect();
-        let Some((_, records)) = self.store.load(job, &lost).await? else { return Ok(()) };
-        for input in records.values().flat_map(lost_tasks) {
+        let in_flight: Vec<u32> = header.in_flight.iter().collect();
+        let Some((_, records)) = self.store.load(job, &in_flight).await? else { return Ok(()) };
+        for input in records.values().flat_map(|record| lost_tasks(record, lost)) {
             self.advance(job, input).await?;
         }
         if header.state == JobState::Assembling {
@@ -63,6 +79,7 @@ impl Jobs {
     /// One sweep over everything. What fails for one job is logged and keeps no other job waiting; fails only if the
     /// store does not answer.
     pub async fn sweep_once(&self) -> Result<(), JobsError> {
+        self.heal().await?;
         self.perform_due().await?;
         // Once the object store has not answered, the rest of the sweep does without it.
         let objects_answer = &AtomicBool::new(true);
@@ -163,15 +180,29 @@ impl Jobs {
     }
 }
 
-/// The tasks of a chunk that were under way; of a divided chunk those of its parts, or its merge.
-fn lost_tasks(record: &ChunkRecord) -> Vec<Input> {
-    let chunk = record.index;
+/// Which tasks are taken to be lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lost {
+    /// All that were under way.
+    All,
+    /// Those that nobody has begun.
+    Queued,
+}
+
+/// The tasks of a chunk that are lost; of a divided chunk those of its parts, or its merge.
+fn lost_tasks(record: &ChunkRecord, lost: Lost) -> Vec<Input> {
+    let (chunk, all) = (record.index, lost == Lost::All);
     let parts: Vec<Input> = (0..)
         .zip(&record.parts)
-        .filter(|(_, part)| matches!(part.state, PartState::Queued | PartState::Processing))
+        .filter(|(_, part)| part.state == PartState::Queued || all && part.state == PartState::Processing)
         .map(|(index, part)| Input::TaskLost { chunk, part: Some(index), epoch: part.epoch })
         .collect();
-    if parts.is_empty() { vec![Input::TaskLost { chunk, part: None, epoch: record.epoch }] } else { parts }
+    let whole = record.state == ChunkState::Queued || all;
+    if parts.is_empty() && whole {
+        vec![Input::TaskLost { chunk, part: None, epoch: record.epoch }]
+    } else {
+        parts
+    }
 }
 
 fn report(error: &JobsError, job: Option<JobId>) {

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::ProvideCredentials;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
     BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+    SharedCredentialsProvider,
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
@@ -47,15 +50,53 @@ pub struct ObjectsConfig {
     pub bucket: String,
     /// Part of every signature; stores other than Amazon's take any.
     pub region: String,
-    pub access_key: String,
-    pub secret_key: String,
+    pub access: Access,
+}
+
+/// Who we are to the object store.
+#[derive(Clone)]
+pub enum Access {
+    Keys {
+        access_key: String,
+        secret_key: String,
+    },
+    /// Asked anew when what it gave expires.
+    Provider(SharedCredentialsProvider),
+}
+
+impl Access {
+    /// As Amazon's tools find them: `AWS_…` variables, the profile's file, a web identity (Kubernetes service accounts),
+    /// the container's or the machine's role.
+    ///
+    /// # Errors
+    /// There are none, or their source does not answer.
+    pub async fn from_surroundings(region: &str) -> Result<Self, ObjectsError> {
+        let region = Region::new(region.to_owned());
+        let chain = DefaultCredentialsChain::builder().region(region).build().await;
+        let provider = SharedCredentialsProvider::new(chain);
+        provider.provide_credentials().await.map_err(|error| ObjectsError::NoCredentials(error.into()))?;
+        Ok(Self::Provider(provider))
+    }
+
+    fn provider(self) -> Result<SharedCredentialsProvider, ObjectsError> {
+        match self {
+            Self::Keys { access_key, secret_key } if access_key.is_empty() || secret_key.is_empty() => {
+                Err(ObjectsError::Config("the access key and the secret key must be given"))
+            }
+            Self::Keys { access_key, secret_key } => {
+                let keys = Credentials::new(access_key, secret_key, None, None, "settings");
+                Ok(SharedCredentialsProvider::new(keys))
+            }
+            Self::Provider(provider) => Ok(provider),
+        }
+    }
 }
 
 /// A handle on the bucket; cheap to clone.
 #[derive(Clone)]
 pub struct Objects {
-    client: Client,
-    bucket: String,
+    pub(super) client: Client,
+    pub(super) bucket: String,
     public_endpoint: Option<String>,
 }
 
@@ -66,9 +107,6 @@ impl Objects {
         const PUBLIC: ObjectsError = ObjectsError::Config("the public endpoint is not http(s)://host[:port]");
         if config.bucket.is_empty() || config.region.is_empty() {
             return Err(ObjectsError::Config("the bucket and the region must be named"));
-        }
-        if config.access_key.is_empty() || config.secret_key.is_empty() {
-            return Err(ObjectsError::Config("the access key and the secret key must be given"));
         }
         let endpoint = normal_base(&config.endpoint).map_err(|_| ENDPOINT)?;
         let public_endpoint =
@@ -81,13 +119,7 @@ impl Objects {
             .build();
         let settings = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
-            .credentials_provider(Credentials::new(
-                config.access_key,
-                config.secret_key,
-                None,
-                None,
-                "settings",
-            ))
+            .credentials_provider(config.access.provider()?)
             .region(Region::new(config.region))
             .endpoint_url(endpoint)
             .force_path_style(true)

@@ -14,6 +14,10 @@ pub enum ObjectsError {
     /// A setting is wrong; the process should not start with it.
     #[error("the object store's setting is wrong: {0}")]
     Config(&'static str),
+    #[error(
+        "no credentials for the object store: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give this process a role"
+    )]
+    NoCredentials(#[source] Cause),
     /// The caller asked for something that can't be (a key, a prefix, an expiry, a base address).
     #[error("the request to the object store is wrong: {0}")]
     Request(&'static str),
@@ -49,6 +53,7 @@ impl ObjectsError {
         match self {
             Self::Unavailable(_) | Self::Full(_) | Self::Answer(_) => true,
             Self::Config(_)
+            | Self::NoCredentials(_)
             | Self::Request(_)
             | Self::Denied(_)
             | Self::NoSuchBucket(_)
@@ -68,6 +73,7 @@ impl ObjectsError {
         match (status, code.as_str()) {
             (_, "NoSuchBucket") => Self::NoSuchBucket(cause),
             (Some(507), _) => Self::Full(cause),
+            (Some(status @ 501), _) => Self::Refused { status, cause },
             (None | Some(408 | 429 | 500..=599), _) => Self::Unavailable(cause),
             (_, "RequestTimeout" | "SlowDown" | "IncompleteBody") => Self::Unavailable(cause),
             (Some(401 | 403), _) => Self::Denied(cause),

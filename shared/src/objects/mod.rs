@@ -4,10 +4,12 @@
 //! to [`embedded::S3Service`], which answers on the process's own port. So a presigned URL, a range read and a deletion
 //! take the same path everywhere.
 
+mod bucket;
 mod client;
 pub mod embedded;
 mod error;
 mod presign;
 
-pub use client::{MAX_LISTED, Objects, ObjectsConfig};
+pub use bucket::{BucketSettings, PreparedBucket};
+pub use client::{Access, MAX_LISTED, Objects, ObjectsConfig};
 pub use error::ObjectsError;

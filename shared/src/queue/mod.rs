@@ -10,11 +10,19 @@
 //! - About the order in which they were published; redelivered ones may come earlier or later.
 //! - Bounded: a full topic refuses with [`QueueError::Full`] at once and never makes the publisher wait, so that two
 //!   roles that publish to one another can't lock each other up.
+//! - Nothing waits for long: a broker that can't be reached is [`QueueError::Unavailable`], at once or after some seconds.
+//!   Consumers outlive that: [`Consumer::next`] goes on as soon as the broker is back.
+//! - What can't be handled is not lost and harms nobody: [`Delivery::retry_later`] puts it off,
+//!   [`Delivery::dead_letter`] puts it aside for people.
 
+mod delays;
 mod embedded;
+mod rabbitmq;
 
 use bytes::Bytes;
+pub use delays::RetryDelays;
 pub use embedded::{EmbeddedConsumer, EmbeddedQueue, EmbeddedTicket};
+pub use rabbitmq::{Bounds, RabbitMqConfig, RabbitMqConsumer, RabbitMqQueue, RabbitMqTicket};
 use thiserror::Error;
 
 /// The longest message, in bytes. The result of a chunk of 14 hours of speech takes about 3 MB.
@@ -47,14 +55,20 @@ pub enum QueueError {
     Full(Topic),
     #[error("a message of {0} bytes is longer than the {MAX_MESSAGE_BYTES} that a queue takes")]
     TooLong(usize),
+    /// It does not answer, or not in time. A message that was to be published may have been, all the same.
+    #[error("the message broker is not available: {detail}")]
+    Unavailable { detail: String },
+    /// It answers, but not as it should: wrong password, other settings. A person must act.
+    #[error("the message broker refuses: {detail}")]
+    Refused { detail: String },
 }
 
 impl QueueError {
     /// Trying the same again later may help.
     pub const fn retryable(&self) -> bool {
         match self {
-            Self::Full(_) => true,
-            Self::Closed | Self::TooLong(_) => false,
+            Self::Full(_) | Self::Unavailable { .. } => true,
+            Self::Closed | Self::TooLong(_) | Self::Refused { .. } => false,
         }
     }
 }
@@ -63,6 +77,7 @@ impl QueueError {
 #[derive(Clone, Debug)]
 pub enum Queue {
     Embedded(EmbeddedQueue),
+    RabbitMq(RabbitMqQueue),
 }
 
 impl Queue {
@@ -73,6 +88,7 @@ impl Queue {
         }
         match self {
             Self::Embedded(queue) => queue.publish(topic, payload.into()),
+            Self::RabbitMq(queue) => queue.publish(topic, &payload).await,
         }
     }
 
@@ -80,6 +96,7 @@ impl Queue {
     pub async fn consume(&self, topic: Topic, prefetch: usize) -> Result<Consumer, QueueError> {
         match self {
             Self::Embedded(queue) => Ok(Consumer::Embedded(queue.consume(topic, prefetch)?)),
+            Self::RabbitMq(queue) => Ok(Consumer::RabbitMq(queue.consume(topic, prefetch).await?)),
         }
     }
 
@@ -87,6 +104,15 @@ impl Queue {
     pub async fn ping(&self) -> Result<(), QueueError> {
         match self {
             Self::Embedded(queue) => queue.ping(),
+            Self::RabbitMq(queue) => queue.ping(),
+        }
+    }
+
+    /// How many messages have been put aside, by [`Delivery::dead_letter`] or because they were delivered too often.
+    pub async fn dead_letters(&self) -> Result<u64, QueueError> {
+        match self {
+            Self::Embedded(queue) => Ok(queue.dead_letters()),
+            Self::RabbitMq(queue) => queue.dead_letters().await,
         }
     }
 
@@ -94,6 +120,7 @@ impl Queue {
     pub async fn close(&self) {
         match self {
             Self::Embedded(queue) => queue.close(),
+            Self::RabbitMq(queue) => queue.close().await,
         }
     }
 }
@@ -103,6 +130,7 @@ impl Queue {
 #[derive(Debug)]
 pub enum Consumer {
     Embedded(EmbeddedConsumer),
+    RabbitMq(RabbitMqConsumer),
 }
 
 impl Consumer {
@@ -111,6 +139,7 @@ impl Consumer {
     pub async fn next(&mut self) -> Option<Delivery> {
         match self {
             Self::Embedded(consumer) => consumer.next().await,
+            Self::RabbitMq(consumer) => consumer.next().await,
         }
     }
 }
@@ -122,6 +151,8 @@ pub struct Delivery {
     pub payload: Bytes,
     /// How often it has been delivered before.
     pub redelivered: u32,
+    /// How often it has been put off by [`Self::retry_later`].
+    pub retries: u32,
     ticket: Ticket,
 }
 
@@ -129,6 +160,7 @@ pub struct Delivery {
 #[derive(Debug)]
 enum Ticket {
     Embedded(EmbeddedTicket),
+    RabbitMq(RabbitMqTicket),
 }
 
 impl Delivery {
@@ -136,14 +168,35 @@ impl Delivery {
     pub async fn ack(self) -> Result<(), QueueError> {
         match self.ticket {
             Ticket::Embedded(ticket) => ticket.ack(),
+            Ticket::RabbitMq(ticket) => ticket.ack().await?,
         }
         Ok(())
     }
 
-    /// Hands it back, behind what waits already.
+    /// Hands it back, behind what waits already: it could be handled at once, but not by this process.
     pub async fn requeue(self) -> Result<(), QueueError> {
         match self.ticket {
             Ticket::Embedded(ticket) => ticket.requeue(),
+            Ticket::RabbitMq(ticket) => ticket.requeue(&self.payload).await?,
+        }
+        Ok(())
+    }
+
+    /// It can't be handled now: it comes again after a pause that grows with [`Self::retries`] (see [`RetryDelays`]).
+    /// Others are delivered meanwhile.
+    pub async fn retry_later(self) -> Result<(), QueueError> {
+        match self.ticket {
+            Ticket::Embedded(ticket) => ticket.retry_later(self.retries),
+            Ticket::RabbitMq(ticket) => ticket.retry_later(&self.payload).await?,
+        }
+        Ok(())
+    }
+
+    /// It can never be handled: it is kept aside, with `reason`, until a person looks at it.
+    pub async fn dead_letter(self, reason: &str) -> Result<(), QueueError> {
+        match self.ticket {
+            Ticket::Embedded(ticket) => ticket.dead_letter(reason),
+            Ticket::RabbitMq(ticket) => ticket.dead_letter(&self.payload, reason).await?,
         }
         Ok(())
     }

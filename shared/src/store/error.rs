@@ -15,8 +15,11 @@ pub enum StoreError {
     )]
     NewerSchema { found: i64, known: i64 },
     /// The medium does not answer: full disk, I/O error, lost connection.
-    #[error("the job store is not available: {detail}; check the disk space and the folder's permissions")]
+    #[error("the job store is not available: {detail}")]
     Unavailable { detail: String },
+    /// It answers and does not let this program in, or not do what it must: a person must act.
+    #[error("the job store can't be used: {detail}")]
+    Refused { detail: String },
     /// A record of one job, or the file as a whole (`job` is `None`).
     #[error("the {what} of job {} can't be understood: {detail}", .job.map_or_else(|| "?".to_owned(), |job| job.to_string()))]
     Damaged { what: &'static str, job: Option<JobId>, detail: String },
@@ -33,6 +36,7 @@ impl StoreError {
             Self::Closed
             | Self::InUse { .. }
             | Self::NewerSchema { .. }
+            | Self::Refused { .. }
             | Self::Damaged { .. }
             | Self::Internal { .. } => false,
         }

@@ -15,10 +15,12 @@
 
 pub mod embedded;
 mod error;
+mod redis;
 mod rows;
 
 pub use embedded::EmbeddedStore;
 pub use error::StoreError;
+pub use redis::RedisStore;
 use scriptorium_contracts::event::EventRecord;
 use scriptorium_contracts::job::{ChunkRecord, Effect, JobHeader, Step};
 use scriptorium_contracts::transcript::ChunkResult;
@@ -75,6 +77,7 @@ pub struct DueEffect {
 #[derive(Clone, Debug)]
 pub enum Store {
     Embedded(EmbeddedStore),
+    Redis(RedisStore),
 }
 
 impl Store {
@@ -82,6 +85,7 @@ impl Store {
     pub async fn create(&self, step: &Step, idempotency: Option<Idempotency>) -> Result<Created, StoreError> {
         match self {
             Self::Embedded(store) => store.create(step, idempotency).await,
+            Self::Redis(store) => store.create(step, idempotency).await,
         }
     }
 
@@ -93,6 +97,7 @@ impl Store {
     ) -> Result<Option<(JobHeader, BTreeMap<u32, ChunkRecord>)>, StoreError> {
         match self {
             Self::Embedded(store) => store.load(job, chunks).await,
+            Self::Redis(store) => store.load(job, chunks).await,
         }
     }
 
@@ -101,6 +106,7 @@ impl Store {
     pub async fn commit(&self, step: &Step) -> Result<Commit, StoreError> {
         match self {
             Self::Embedded(store) => store.commit(step).await,
+            Self::Redis(store) => store.commit(step).await,
         }
     }
 
@@ -113,6 +119,7 @@ impl Store {
     ) -> Result<Vec<ChunkRecord>, StoreError> {
         match self {
             Self::Embedded(store) => store.chunk_records(job, from, limit).await,
+            Self::Redis(store) => store.chunk_records(job, from, limit).await,
         }
     }
 
@@ -120,6 +127,7 @@ impl Store {
     pub async fn result(&self, job: JobId, chunk: u32) -> Result<Option<ChunkResult>, StoreError> {
         match self {
             Self::Embedded(store) => store.result(job, chunk).await,
+            Self::Redis(store) => store.result(job, chunk).await,
         }
     }
 
@@ -128,6 +136,7 @@ impl Store {
     pub async fn events(&self, job: JobId, after: u64, limit: u32) -> Result<Vec<EventRecord>, StoreError> {
         match self {
             Self::Embedded(store) => store.events(job, after, limit).await,
+            Self::Redis(store) => store.events(job, after, limit).await,
         }
     }
 
@@ -140,6 +149,7 @@ impl Store {
     ) -> Result<Vec<DueEffect>, StoreError> {
         match self {
             Self::Embedded(store) => store.due_effects(now, after, limit).await,
+            Self::Redis(store) => store.due_effects(now, after, limit).await,
         }
     }
 
@@ -147,6 +157,7 @@ impl Store {
     pub async fn effect_done(&self, job: JobId, number: u64) -> Result<(), StoreError> {
         match self {
             Self::Embedded(store) => store.effect_done(job, number).await,
+            Self::Redis(store) => store.effect_done(job, number).await,
         }
     }
 
@@ -154,6 +165,7 @@ impl Store {
     pub async fn next_due(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         match self {
             Self::Embedded(store) => store.next_due(after).await,
+            Self::Redis(store) => store.next_due(after).await,
         }
     }
 
@@ -162,6 +174,24 @@ impl Store {
     pub async fn jobs_to_sweep(&self, after: Option<JobId>, limit: u32) -> Result<Vec<JobId>, StoreError> {
         match self {
             Self::Embedded(store) => store.jobs_to_sweep(after, limit).await,
+            Self::Redis(store) => store.jobs_to_sweep(after, limit).await,
+        }
+    }
+
+    /// A store outside of this process may lose its last second when it is restarted (Redis with `appendfsync everysec`).
+    /// `Some`: it was, and [`Store::healed`] has not been told so since; what it knows of the queue may be outdated.
+    pub async fn restarted(&self) -> Result<Option<String>, StoreError> {
+        match self {
+            Self::Embedded(_) => Ok(None),
+            Self::Redis(store) => store.restarted().await,
+        }
+    }
+
+    /// The jobs were looked through after the restart that [`Store::restarted`] told of. Harmless twice.
+    pub async fn healed(&self, run: &str) -> Result<(), StoreError> {
+        match self {
+            Self::Embedded(_) => Ok(()),
+            Self::Redis(store) => store.healed(run).await,
         }
     }
 
@@ -169,6 +199,7 @@ impl Store {
     pub async fn ping(&self) -> Result<(), StoreError> {
         match self {
             Self::Embedded(store) => store.ping().await,
+            Self::Redis(store) => store.ping().await,
         }
     }
 
@@ -176,6 +207,7 @@ impl Store {
     pub async fn close(&self) {
         match self {
             Self::Embedded(store) => store.close().await,
+            Self::Redis(store) => store.close().await,
         }
     }
 }

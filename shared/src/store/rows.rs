@@ -62,9 +62,9 @@ fn encode(value: &impl Serialize) -> Result<String, StoreError> {
 pub(super) fn decode<T: DeserializeOwned>(
     what: &'static str,
     job: JobId,
-    text: &str,
+    text: impl AsRef<[u8]>,
 ) -> Result<T, StoreError> {
-    serde_json::from_str(text).map_err(|error| StoreError::Damaged {
+    serde_json::from_slice(text.as_ref()).map_err(|error| StoreError::Damaged {
         what,
         job: Some(job),
         detail: error.to_string(),

@@ -2,13 +2,15 @@
 
 use crate::bus::{Bus, EmbeddedBus};
 use crate::jobs::Jobs;
-use crate::objects::{Objects, ObjectsConfig};
+use crate::objects::{Access, Objects, ObjectsConfig};
 use crate::queue::{EmbeddedQueue, Queue};
-use crate::store::Store;
+use crate::store::{EmbeddedStore, Store, StoreError};
 use scriptorium_contracts::JobId;
 use scriptorium_contracts::job::{JobOptions, Layout, Limits, NewJob};
 use scriptorium_contracts::media::MediaInfo;
 use scriptorium_contracts::transcript::{ChunkResult, PassageResult, PassageSegment};
+use std::path::Path;
+use std::time::Duration;
 
 /// A job of `chunks` chunks of 100 bytes, the last one shorter; its progress events come without a pause.
 pub fn new_job(id: JobId, chunks: u32) -> NewJob {
@@ -19,7 +21,7 @@ pub fn new_job(id: JobId, chunks: u32) -> NewJob {
         options: JobOptions::default(),
         metadata: [("room".to_owned(), "blue".to_owned())].into(),
         webhook_url: None,
-        limits: Limits { progress_interval_ms: 0, ..Limits::default() },
+        limits: Limits { progress_interval_ms: 0, release_delay_ms: 0, ..Limits::default() },
     }
 }
 
@@ -77,8 +79,7 @@ pub fn no_objects() -> Objects {
         public_endpoint: None,
         bucket: "scriptorium".to_owned(),
         region: "local".to_owned(),
-        access_key: "access".to_owned(),
-        secret_key: "secret".to_owned(),
+        access: Access::Keys { access_key: "access".to_owned(), secret_key: "secret".to_owned() },
     })
     .unwrap()
 }
@@ -87,4 +88,17 @@ pub fn no_objects() -> Objects {
 pub fn jobs_on(store: Store) -> Jobs {
     let queue = Queue::Embedded(EmbeddedQueue::new());
     Jobs::new(store, queue, Bus::Embedded(EmbeddedBus::new()), no_objects())
+}
+
+/// Opens the embedded store. Where all tests run in one process, one that is just starting a program holds for a moment
+/// whatever others have open, also a lock that was let go of: that moment is waited for.
+pub fn embedded_store(file: &Path) -> Store {
+    let mut tries = 250;
+    loop {
+        match EmbeddedStore::open(file) {
+            Err(StoreError::InUse { .. }) if tries > 0 => tries -= 1,
+            opened => return Store::Embedded(opened.unwrap()),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }

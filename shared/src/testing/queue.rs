@@ -1,8 +1,10 @@
 //! The promises of [`crate::queue`].
 
-use crate::queue::{Consumer, Delivery, MAX_MESSAGE_BYTES, Queue, QueueError, Topic};
+use crate::queue::{Consumer, Delivery, MAX_MESSAGE_BYTES, Queue, QueueError, RetryDelays, Topic};
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 /// Long enough for any adapter on a busy machine; nobody waits for it unless a promise is broken.
@@ -10,9 +12,17 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Time in which something that must not come would come.
 const SILENCE: Duration = Duration::from_millis(150);
 
+/// The pauses with which [`queue_contract`] wants its queues: longer than [`SILENCE`], shorter than anyone's patience.
+pub fn short_delays() -> RetryDelays {
+    RetryDelays::new([500, 900].map(Duration::from_millis))
+}
+
+/// `make` makes a fresh queue with [`short_delays`].
 pub async fn queue_contract(make: impl AsyncFn() -> Queue) {
     delivers_each_message_until_acknowledged(&make().await).await;
     dropped_and_requeued_messages_come_again(&make().await).await;
+    puts_off(&make().await).await;
+    puts_aside(&make().await).await;
     holds_to_the_prefetch(&make().await).await;
     waiting_can_be_given_up(&make().await).await;
     topics_are_independent(&make().await).await;
@@ -82,6 +92,58 @@ async fn dropped_and_requeued_messages_come_again(queue: &Queue) {
     nothing_comes(&mut other).await;
 }
 
+async fn puts_off(queue: &Queue) {
+    publish(queue, Topic::Tasks, 0..2).await;
+    let mut consumer = queue.consume(Topic::Tasks, 1).await.unwrap();
+    let delivery = next(&mut consumer).await;
+    assert_eq!((number(&delivery), delivery.retries), (0, 0));
+    let begun = Instant::now();
+    delivery.retry_later().await.unwrap();
+    // It holds up nobody meanwhile, and takes no consumer's place.
+    let other = next(&mut consumer).await;
+    assert_eq!(number(&other), 1);
+    other.ack().await.unwrap();
+    for retries in 1..3 {
+        let again = next(&mut consumer).await;
+        assert_eq!((number(&again), again.retries, again.redelivered), (0, retries, retries));
+        let shortest = short_delays().steps()[0] * retries;
+        assert!(begun.elapsed() >= shortest, "{retries} pauses of {shortest:?} together at least");
+        again.retry_later().await.unwrap();
+    }
+    // The count of pauses outlives the other ways back.
+    let again = next(&mut consumer).await;
+    drop(again);
+    let again = next(&mut consumer).await;
+    assert_eq!((again.retries, again.redelivered), (3, 4));
+    again.requeue().await.unwrap();
+    let again = next(&mut consumer).await;
+    assert_eq!((again.retries, again.redelivered), (3, 5));
+    again.ack().await.unwrap();
+    nothing_comes(&mut consumer).await;
+}
+
+async fn puts_aside(queue: &Queue) {
+    assert_eq!(queue.dead_letters().await.unwrap(), 0);
+    publish(queue, Topic::Tasks, 0..2).await;
+    publish(queue, Topic::Coordinator, 2..3).await;
+    let mut consumer = queue.consume(Topic::Tasks, 1).await.unwrap();
+    next(&mut consumer).await.dead_letter("nobody can read it").await.unwrap();
+    let other = next(&mut consumer).await;
+    assert_eq!(number(&other), 1);
+    let mut coordinator = queue.consume(Topic::Coordinator, 1).await.unwrap();
+    next(&mut coordinator).await.dead_letter(&"long ".repeat(100_000)).await.unwrap();
+    other.ack().await.unwrap();
+    nothing_comes(&mut consumer).await;
+    nothing_comes(&mut coordinator).await;
+    // A broker may count late.
+    let counted = async {
+        while queue.dead_letters().await.unwrap() != 2 {
+            tokio::time::sleep(SILENCE).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, counted).await.expect("both are counted");
+}
+
 async fn holds_to_the_prefetch(queue: &Queue) {
     publish(queue, Topic::Tasks, 0..5).await;
     let mut consumer = queue.consume(Topic::Tasks, 2).await.unwrap();
@@ -93,6 +155,8 @@ async fn holds_to_the_prefetch(queue: &Queue) {
     // A bound of one consumer, not of all.
     let mut other = queue.consume(Topic::Tasks, 1).await.unwrap();
     let four = next(&mut other).await;
+    // A place that is free may be filled before anyone asks: with two consumers, either might have the fifth message.
+    drop(other);
     for delivery in [two, three, four] {
         delivery.ack().await.unwrap();
     }
@@ -100,7 +164,6 @@ async fn holds_to_the_prefetch(queue: &Queue) {
     // 0 would never get anything.
     let mut least = queue.consume(Topic::Tasks, 0).await.unwrap();
     drop(consumer);
-    drop(other);
     publish(queue, Topic::Tasks, 9..10).await;
     assert_eq!(number(&next(&mut least).await), 9);
 }
@@ -137,12 +200,23 @@ async fn topics_are_independent(queue: &Queue) {
 /// Half of the deliveries are dropped by consumers that give up; still each message is acknowledged exactly once.
 async fn many_consumers_share_the_messages(queue: &Queue) {
     const MESSAGES: u32 = 300;
+    let done = Arc::new(AtomicU32::new(0));
+    let begun = Instant::now();
     let mut consumers = JoinSet::new();
     for at in 0..6 {
         let mut consumer = queue.consume(Topic::Tasks, 3).await.unwrap();
+        let done = Arc::clone(&done);
         consumers.spawn(async move {
             let mut acknowledged = Vec::new();
-            while let Ok(Some(delivery)) = tokio::time::timeout(2 * SILENCE, consumer.next()).await {
+            loop {
+                let Ok(delivery) = tokio::time::timeout(SILENCE, consumer.next()).await else {
+                    // All have come, and none comes twice; or one does not come at all.
+                    if done.load(Ordering::Relaxed) >= MESSAGES || begun.elapsed() > PATIENCE {
+                        break;
+                    }
+                    continue;
+                };
+                let delivery = delivery.expect("the queue is open");
                 tokio::task::yield_now().await;
                 if (number(&delivery) + at).is_multiple_of(2) && delivery.redelivered == 0 {
                     drop(delivery);
@@ -150,6 +224,7 @@ async fn many_consumers_share_the_messages(queue: &Queue) {
                 }
                 acknowledged.push(number(&delivery));
                 delivery.ack().await.unwrap();
+                done.fetch_add(1, Ordering::Relaxed);
             }
             acknowledged
         });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use scriptorium_shared::objects::{Objects, ObjectsConfig, ObjectsError};
+use scriptorium_shared::objects::{Access, Objects, ObjectsConfig, ObjectsError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -159,7 +159,10 @@ fn settings_are_checked() {
         ObjectsConfig { endpoint: "localhost:9000".to_owned(), ..right() },
         ObjectsConfig { public_endpoint: Some("http://host/path".to_owned()), ..right() },
         ObjectsConfig { bucket: String::new(), ..right() },
-        ObjectsConfig { secret_key: String::new(), ..right() },
+        ObjectsConfig {
+            access: Access::Keys { access_key: "access".to_owned(), secret_key: String::new() },
+            ..right()
+        },
     ] {
         assert!(matches!(Objects::new(wrong), Err(ObjectsError::Config(_))));
     }

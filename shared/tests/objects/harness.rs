@@ -8,7 +8,7 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use scriptorium_shared::objects::embedded::S3Service;
-use scriptorium_shared::objects::{Objects, ObjectsConfig};
+use scriptorium_shared::objects::{Access, Objects, ObjectsConfig};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,8 +25,7 @@ pub fn config(address: SocketAddr) -> ObjectsConfig {
         public_endpoint: None,
         bucket: BUCKET.to_owned(),
         region: "us-east-1".to_owned(),
-        access_key: KEYS.0.to_owned(),
-        secret_key: KEYS.1.to_owned(),
+        access: Access::Keys { access_key: KEYS.0.to_owned(), secret_key: KEYS.1.to_owned() },
     }
 }
 

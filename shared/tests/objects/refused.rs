@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::{Client, StatusCode};
-use scriptorium_shared::objects::Objects;
 use scriptorium_shared::objects::embedded::{OpenError, S3Service};
+use scriptorium_shared::objects::{Access, Objects};
 
 use crate::harness::{HOUR, Served, config, raw, service, target};
 
@@ -116,8 +116,7 @@ async fn wrong_keys() {
     for (access, secret) in [("test-key", "other-secret"), ("other-key", "test-secret")] {
         let (access_key, secret_key) = (access.to_owned(), secret.to_owned());
         let other = Objects::new(scriptorium_shared::objects::ObjectsConfig {
-            access_key,
-            secret_key,
+            access: Access::Keys { access_key, secret_key },
             ..config(served.address)
         });
         let other = other.unwrap();

@@ -5,9 +5,8 @@ use crate::event::{Event, EventRecord};
 use crate::{ids::Timestamp, transcript::ChunkResult};
 use std::collections::BTreeMap;
 
-/// Events of one job that a store may lose at once: those of a second or two. A reader who claims to have seen more than
-/// that is wrong, or worse.
-const MOST_LOST_EVENTS: u64 = 10_000;
+/// Events of one job that a store may lose at once: those of a second or two.
+const MOST_LOST_EVENTS: u64 = 1_000;
 
 /// Copies on write: the records given in, and what has become of them.
 pub(super) struct Change<'a> {
@@ -87,11 +86,13 @@ impl<'a> Change<'a> {
         self.events.push(EventRecord { id: self.header.last_event, at: self.now, event });
     }
 
-    /// Leaves out the ids up to `last`, if it is so little ahead that a store may have lost the events between.
-    pub fn skip_events(&mut self, last: u64) {
+    /// Fills the ids up to `last`, if it is so little ahead that a store may have lost the events between.
+    pub fn fill_events(&mut self, last: u64) {
         let ahead = last.saturating_sub(self.header.last_event);
-        if (1..=MOST_LOST_EVENTS).contains(&ahead) {
-            self.header.last_event = last;
+        if ahead <= MOST_LOST_EVENTS {
+            for _ in 0..ahead {
+                self.event(Event::Lost {});
+            }
         }
     }
 

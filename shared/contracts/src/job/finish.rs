@@ -12,9 +12,6 @@ const TICK_BATCH: usize = 64;
 /// An assembly is asked for again after this many milliseconds without an answer; with each further try it is given twice
 /// the time, so that one that really takes so long comes to its end.
 const ASSEMBLY_MS: u64 = 60_000;
-/// Milliseconds for which objects outlive the job's need of them. A job store may lose its last second or two (Redis that
-/// writes to disk once a second): the work that it then does again must find its input.
-const RELEASE_DELAY_MS: u64 = 10_000;
 
 pub(super) fn cancel(change: &mut Change<'_>, reason: String) {
     if change.header.state.is_final() {
@@ -150,7 +147,7 @@ fn time_out(change: &mut Change<'_>) -> Result<(), StepError> {
 fn release_objects(change: &mut Change<'_>) {
     if !change.header.objects_released {
         change.header.objects_released = true;
-        let job = change.header.id;
-        change.effect(Effect::DeleteTemporaryObjects { job }, RELEASE_DELAY_MS);
+        let (job, delay) = (change.header.id, change.header.limits.release_delay_ms);
+        change.effect(Effect::DeleteTemporaryObjects { job }, delay);
     }
 }

@@ -25,6 +25,10 @@ pub struct Limits {
     pub upload_expiry_ms: u64,
     /// Milliseconds that the chunks of a job with failures are kept for another try (R8).
     pub retention_ms: u64,
+    /// Milliseconds for which objects outlive the job's need of them. A job store may lose its last second or two (Redis that
+    /// writes to disk once a second): the work that it then does again must find its input.
+    #[serde(default = "release_delay_ms", skip_serializing_if = "is_release_delay_ms")]
+    pub release_delay_ms: u64,
     /// Milliseconds between two `progress_update` events.
     pub progress_interval_ms: u64,
 }
@@ -45,6 +49,14 @@ pub(crate) fn is_lease_ms(value: &u64) -> bool {
     *value == lease_ms()
 }
 
+fn release_delay_ms() -> u64 {
+    10_000
+}
+
+fn is_release_delay_ms(value: &u64) -> bool {
+    *value == release_delay_ms()
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -57,6 +69,7 @@ impl Default for Limits {
             timeout_per_audio: 4,
             upload_expiry_ms: 24 * 3_600_000,
             retention_ms: 24 * 3_600_000,
+            release_delay_ms: release_delay_ms(),
             progress_interval_ms: 1_000,
         }
     }

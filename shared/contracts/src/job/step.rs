@@ -112,8 +112,8 @@ pub enum Input {
         epoch: u32,
         failure: Failure,
     },
-    /// A reader has been sent events up to this one. If the log does not reach so far, the store has lost its end; the ids of
-    /// what comes now must not be those that the reader has seen.
+    /// A live stream has sent events up to this one. If the log does not reach so far, the store has lost its end; what comes
+    /// now must not get the ids of what was seen.
     EventsSeen {
         last: u64,
     },
@@ -297,7 +297,7 @@ pub fn step(
         Input::RedoFailed { chunk, epoch, failure } => redo::failed(&mut change, chunk, epoch, &failure),
         Input::Assembled { epoch, text, summary } => finish::assembled(&mut change, epoch, text, summary),
         Input::AssemblyFailed { epoch, failure } => finish::assembly_failed(&mut change, epoch, failure),
-        Input::EventsSeen { last } => change.skip_events(last),
+        Input::EventsSeen { last } => change.fill_events(last),
         Input::Tick => finish::tick(&mut change)?,
     }
     processing::dispatch(&mut change)?;

@@ -111,6 +111,7 @@ pub fn reports() -> Vec<Report> {
         Report::Completed { result: Box::new(full_result()) },
         Report::PartCompleted {},
         Report::Redone {},
+        Report::Lost {},
         Report::Failed { failure: failure() },
     ]
 }
@@ -125,6 +126,7 @@ pub const fn report_name(report: &Report) -> &'static str {
         Report::Completed { .. } => "report_completed",
         Report::PartCompleted {} => "report_part_completed",
         Report::Redone {} => "report_redone",
+        Report::Lost {} => "report_lost",
         Report::Failed { .. } => "report_failed",
     }
 }
@@ -162,6 +164,7 @@ pub fn events() -> Vec<Event> {
         Event::JobFailed { error: failure() },
         Event::Cancelled { reason: "The wrong file.".to_owned() },
         Event::Expired {},
+        Event::Lost {},
         Event::Reopened {},
     ]
 }
@@ -178,6 +181,7 @@ pub const fn event_name(event: &Event) -> &'static str {
         Event::JobFailed { .. } => "event_job_failed",
         Event::Cancelled { .. } => "event_cancelled",
         Event::Expired {} => "event_expired",
+        Event::Lost {} => "event_lost",
         Event::Reopened {} => "event_reopened",
     }
 }

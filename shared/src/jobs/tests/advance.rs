@@ -1,20 +1,27 @@
 //! Making and advancing jobs.
 
 use super::super::{CreatedJob, JobsError, PERFORM_GRACE_MS};
+use super::Place;
 use super::peers::{finish, log, make, tasks, waiting};
-use super::{fresh, start};
 use crate::bus::Wake;
 use crate::clock;
 use crate::queue::{EmbeddedQueue, Queue, Topic};
 use crate::store::{EmbeddedStore, Idempotency, Store, StoreError};
-use crate::testing::{media, new_id, new_job, no_objects, result_of};
+use crate::testing::{media, new_id, new_job, result_of};
 use scriptorium_contracts::Timestamp;
 use scriptorium_contracts::event::Event;
 use scriptorium_contracts::job::{Input, JobState};
 
-#[tokio::test]
-async fn a_key_makes_a_job_once() {
-    let (_folder, jobs) = fresh();
+on_each_store![
+    a_key_makes_a_job_once,
+    what_does_not_exist,
+    from_the_first_upload_to_the_last_word,
+    at_most_so_many_chunks_of_a_job_at_once,
+    a_queue_that_takes_nothing_loses_nothing,
+];
+
+async fn a_key_makes_a_job_once(place: &Place) {
+    let jobs = place.fresh().await;
     let key = |body: &str| Some(Idempotency { key: "key".to_owned(), body_hash: body.to_owned() });
     let CreatedJob::New(header) = jobs.create(new_job(new_id(), 3), key("body")).await.unwrap() else {
         panic!("the key is new");
@@ -26,9 +33,8 @@ async fn a_key_makes_a_job_once() {
     assert_eq!(other, CreatedJob::KeyReused);
 }
 
-#[tokio::test]
-async fn what_does_not_exist() {
-    let (_folder, jobs) = fresh();
+async fn what_does_not_exist(place: &Place) {
+    let jobs = place.fresh().await;
     let nobody = new_id();
     let error = jobs.advance(nobody, Input::Tick).await.unwrap_err();
     assert!(matches!(error, JobsError::NoSuchJob(job) if job == nobody) && !error.retryable());
@@ -38,9 +44,8 @@ async fn what_does_not_exist() {
     assert!(matches!(error, JobsError::NoSuchChunk { chunk: 3, .. }) && !error.retryable());
 }
 
-#[tokio::test]
-async fn from_the_first_upload_to_the_last_word() {
-    let (_folder, jobs) = fresh();
+async fn from_the_first_upload_to_the_last_word(place: &Place) {
+    let jobs = place.fresh().await;
     let mut wakes = jobs.bus.subscribe();
     let job = make(&jobs, 5).await.id;
     assert_eq!(wakes.next().await, Wake::Job(job));
@@ -64,9 +69,8 @@ async fn from_the_first_upload_to_the_last_word() {
     assert_eq!(left.len(), 1, "{left:?}");
 }
 
-#[tokio::test]
-async fn at_most_so_many_chunks_of_a_job_at_once() {
-    let (_folder, jobs) = fresh();
+async fn at_most_so_many_chunks_of_a_job_at_once(place: &Place) {
+    let jobs = place.fresh().await;
     let job = make(&jobs, 8).await.id;
     for chunk in 0..8 {
         jobs.advance(job, Input::Uploaded { chunk }).await.unwrap();
@@ -81,9 +85,8 @@ async fn at_most_so_many_chunks_of_a_job_at_once() {
 }
 
 /// The state is safe and the caller is not bothered; the sweep publishes what could not be published.
-#[tokio::test]
-async fn a_queue_that_takes_nothing_loses_nothing() {
-    let (_folder, mut jobs) = fresh();
+async fn a_queue_that_takes_nothing_loses_nothing(place: &Place) {
+    let mut jobs = place.fresh().await;
     jobs.queue = Queue::Embedded(EmbeddedQueue::bounded(0));
     let job = make(&jobs, 2).await.id;
     let header = jobs.advance(job, Input::Uploaded { chunk: 0 }).await.unwrap();
@@ -109,14 +112,15 @@ async fn a_queue_that_takes_nothing_loses_nothing() {
 
 #[tokio::test]
 async fn records_that_do_not_fit_together() {
-    let (folder, jobs) = fresh();
+    let place = Place::embedded();
+    let jobs = place.fresh().await;
     let job = make(&jobs, 3).await.id;
     drop(jobs);
-    let file = folder.path().join("jobs.sqlite");
+    let file = place.path().join("jobs.sqlite");
     let connection = rusqlite::Connection::open(&file).unwrap();
     connection.execute("DELETE FROM chunks WHERE chunk = 1", []).unwrap();
     drop(connection);
-    let jobs = start(folder.path(), no_objects());
+    let jobs = place.fresh().await;
     let error = jobs.advance(job, Input::Uploaded { chunk: 1 }).await.unwrap_err();
     assert!(matches!(error, JobsError::Damaged(damaged) if damaged == job) && !error.retryable(), "{error}");
     jobs.advance(job, Input::Uploaded { chunk: 0 }).await.unwrap();

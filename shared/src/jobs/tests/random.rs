@@ -1,7 +1,7 @@
 //! Whatever comes in whatever order, however often, and whenever the process ends: the job ends alike.
 
 use super::peers::{answers, assemble, finish, log, make_limited, task, waiting};
-use super::{Bucket, bucket, start};
+use super::{Bucket, Place, bucket};
 use crate::jobs::Jobs;
 use crate::queue::{Delivery, Topic};
 use crate::testing::result_of;
@@ -12,7 +12,6 @@ use scriptorium_contracts::failure::{Failure, FailureCode};
 use scriptorium_contracts::job::{Input, JobState};
 use scriptorium_contracts::message::CoordinatorMessage;
 use std::time::Duration;
-use tempfile::TempDir;
 
 /// `usize`s choose among what is there at the time.
 #[derive(Clone, Debug)]
@@ -49,7 +48,7 @@ fn action() -> impl Strategy<Value = Action> {
 }
 
 struct World {
-    folder: TempDir,
+    place: Place,
     bucket: Bucket,
     jobs: Option<Jobs>,
     job: JobId,
@@ -64,13 +63,12 @@ struct World {
 }
 
 impl World {
-    async fn new(chunks: u32) -> Self {
-        let folder = TempDir::new().unwrap();
-        let bucket = bucket(folder.path()).await;
-        let jobs = start(folder.path(), bucket.objects.clone());
+    async fn new(place: Place, chunks: u32) -> Self {
+        let bucket = bucket(place.path()).await;
+        let jobs = place.start(bucket.objects.clone()).await;
         let job = make_limited(&jobs, chunks, |limits| limits.max_retries = 1_000_000).await.id;
         let (held, taken, sayings) = (Vec::new(), Vec::new(), Vec::new());
-        Self { folder, bucket, jobs: Some(jobs), job, chunks, held, taken, sayings, restarts: 0 }
+        Self { place, bucket, jobs: Some(jobs), job, chunks, held, taken, sayings, restarts: 0 }
     }
 
     fn jobs(&self) -> &Jobs {
@@ -144,13 +142,13 @@ impl World {
         let _ = tokio::time::timeout(Duration::from_micros(micros), going_on).await;
         self.held.clear();
         self.jobs = None;
-        let jobs = start(self.folder.path(), self.bucket.objects.clone());
+        let jobs = self.place.start(self.bucket.objects.clone()).await;
         jobs.recover().await.unwrap();
         self.jobs = Some(jobs);
         self.restarts += 1;
     }
 
-    async fn check_the_end(self) {
+    async fn check_the_end(self) -> Place {
         let (jobs, job) = (self.jobs(), self.job);
         for chunk in 0..self.chunks {
             self.advance(Input::Uploaded { chunk }).await;
@@ -191,12 +189,14 @@ impl World {
                 other @ (Event::JobFailed { .. }
                 | Event::Cancelled { .. }
                 | Event::Expired {}
+                | Event::Lost {}
                 | Event::Reopened {}) => panic!("{other:?}"),
             }
         }
         completed.sort_unstable();
         assert!(completed.into_iter().eq(0..self.chunks), "each chunk's text comes exactly once");
         assert_eq!(finals, [(texts.join(" "), JobState::Completed)]);
+        self.place
     }
 }
 
@@ -204,18 +204,33 @@ fn pick<T: Clone>(among: &[T], at: usize) -> Option<T> {
     among.get(at.checked_rem(among.len())?).cloned()
 }
 
+fn play(place: Place, chunks: u32, actions: Vec<Action>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut world = World::new(place, chunks).await;
+        for action in actions {
+            world.act(action).await;
+        }
+        world.check_the_end().await.clean().await;
+    });
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
     fn every_job_ends_alike(chunks in 1..8u32, actions in proptest::collection::vec(action(), 0..60)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
-            let mut world = World::new(chunks).await;
-            for action in actions {
-                world.act(action).await;
-            }
-            world.check_the_end().await;
-        });
+        play(Place::embedded(), chunks, actions);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_job_ends_alike_in_redis(chunks in 1..8u32, actions in proptest::collection::vec(action(), 0..60)) {
+        if let Some(place) = Place::redis() {
+            play(place, chunks, actions);
+        }
     }
 }

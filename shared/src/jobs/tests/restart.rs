@@ -1,16 +1,22 @@
-//! A process ends and another one starts on the same folder.
+//! A process ends and another one starts on the same state.
 
+use super::Place;
 use super::peers::{answers, assemblies, finish, log, make, task, tasks, waiting};
-use super::{fresh, start};
 use crate::queue::Topic;
-use crate::testing::{media, no_objects};
+use crate::testing::media;
 use scriptorium_contracts::event::Event;
 use scriptorium_contracts::failure::FailureCode;
 use scriptorium_contracts::job::{ChunkState, Input, JobState};
 
-#[tokio::test]
-async fn chunks_in_flight_are_queued_again() {
-    let (folder, jobs) = fresh();
+on_each_store![
+    chunks_in_flight_are_queued_again,
+    an_assembly_is_asked_for_again,
+    a_chunk_that_kills_its_process_fails_some_day,
+    many_jobs_are_taken_up_again,
+];
+
+async fn chunks_in_flight_are_queued_again(place: &Place) {
+    let jobs = place.fresh().await;
     let job = make(&jobs, 4).await.id;
     jobs.advance(job, Input::Probed { media: media() }).await.unwrap();
     for chunk in 0..3 {
@@ -20,7 +26,7 @@ async fn chunks_in_flight_are_queued_again() {
     let untouched = make(&jobs, 2).await;
     drop(jobs);
 
-    let jobs = start(folder.path(), no_objects());
+    let jobs = place.fresh().await;
     assert!(waiting(&jobs, Topic::Tasks).await.is_empty(), "the queue is new");
     jobs.recover().await.unwrap();
     let deliveries = waiting(&jobs, Topic::Tasks).await;
@@ -42,9 +48,8 @@ async fn chunks_in_flight_are_queued_again() {
     log(&jobs, job).await;
 }
 
-#[tokio::test]
-async fn an_assembly_is_asked_for_again() {
-    let (folder, jobs) = fresh();
+async fn an_assembly_is_asked_for_again(place: &Place) {
+    let jobs = place.fresh().await;
     let job = make(&jobs, 1).await.id;
     jobs.advance(job, Input::Uploaded { chunk: 0 }).await.unwrap();
     for delivery in waiting(&jobs, Topic::Tasks).await {
@@ -55,19 +60,18 @@ async fn an_assembly_is_asked_for_again() {
     let header = jobs.header(job).await.unwrap().unwrap();
     assert_eq!(header.state, JobState::Assembling);
     drop(jobs);
-    let jobs = start(folder.path(), no_objects());
+    let jobs = place.fresh().await;
     jobs.recover().await.unwrap();
     assert_eq!(assemblies(&jobs, job).await, [header.assembly_epoch]);
     drop(jobs);
-    let jobs = start(folder.path(), no_objects());
+    let jobs = place.fresh().await;
     jobs.recover().await.unwrap();
     assert_eq!(finish(&jobs, job).await.state, JobState::Completed);
 }
 
 /// A chunk that kills its process ends the chunk, not the program.
-#[tokio::test]
-async fn a_chunk_that_kills_its_process_fails_some_day() {
-    let (folder, mut jobs) = fresh();
+async fn a_chunk_that_kills_its_process_fails_some_day(place: &Place) {
+    let mut jobs = place.fresh().await;
     let job = make(&jobs, 2).await.id;
     jobs.advance(job, Input::Probed { media: media() }).await.unwrap();
     jobs.advance(job, Input::Uploaded { chunk: 0 }).await.unwrap();
@@ -75,7 +79,7 @@ async fn a_chunk_that_kills_its_process_fails_some_day() {
         assert_eq!(tasks(&jobs).await, [(0, epoch)]);
         jobs.advance(job, Input::Started { chunk: 0, part: None, epoch }).await.unwrap();
         drop(jobs);
-        jobs = start(folder.path(), no_objects());
+        jobs = place.fresh().await;
         jobs.recover().await.unwrap();
     }
     assert_eq!(tasks(&jobs).await, []);
@@ -88,16 +92,15 @@ async fn a_chunk_that_kills_its_process_fails_some_day() {
 }
 
 /// Jobs by the hundred, more than one page, each with chunks in flight.
-#[tokio::test(flavor = "multi_thread")]
-async fn many_jobs_are_taken_up_again() {
-    let (folder, jobs) = fresh();
+async fn many_jobs_are_taken_up_again(place: &Place) {
+    let jobs = place.fresh().await;
     let making = (0..300).map(|_| async {
         let job = make(&jobs, 1).await.id;
         jobs.advance(job, Input::Uploaded { chunk: 0 }).await.unwrap();
     });
     futures::future::join_all(making).await;
     drop(jobs);
-    let jobs = start(folder.path(), no_objects());
+    let jobs = place.fresh().await;
     jobs.recover().await.unwrap();
     assert_eq!(tasks(&jobs).await, [(0, 2); 300]);
 }
@@ -105,17 +108,18 @@ async fn many_jobs_are_taken_up_again() {
 /// One job that can't be read keeps no other from going on.
 #[tokio::test]
 async fn a_damaged_job_does_not_stop_the_start() {
-    let (folder, jobs) = fresh();
+    let place = Place::embedded();
+    let jobs = place.fresh().await;
     let (damaged, whole) = (make(&jobs, 1).await.id, make(&jobs, 1).await.id);
     for job in [damaged, whole] {
         jobs.advance(job, Input::Uploaded { chunk: 0 }).await.unwrap();
     }
     drop(jobs);
-    let connection = rusqlite::Connection::open(folder.path().join("jobs.sqlite")).unwrap();
+    let connection = rusqlite::Connection::open(place.path().join("jobs.sqlite")).unwrap();
     let id = damaged.as_uuid().as_bytes();
     connection.execute("UPDATE jobs SET header = '{}' WHERE id = ?1", [id]).unwrap();
     drop(connection);
-    let jobs = start(folder.path(), no_objects());
+    let jobs = place.fresh().await;
     jobs.recover().await.unwrap();
     jobs.sweep_once().await.unwrap();
     assert_eq!(finish(&jobs, whole).await.state, JobState::Completed);

@@ -2,7 +2,7 @@
 
 use super::super::{CreatedJob, Jobs};
 use super::peers::{assemblies, finish, make, make_limited, tasks};
-use super::{bucket, fresh, start};
+use super::{Place, bucket};
 use crate::clock;
 use crate::testing::{media, new_id, new_job, result_of};
 use bytes::Bytes;
@@ -10,9 +10,18 @@ use scriptorium_contracts::failure::{Failure, FailureCode};
 use scriptorium_contracts::job::{Input, JobHeader, JobState};
 use scriptorium_contracts::{JobId, Timestamp, objects};
 use std::time::Duration;
-use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+on_each_store![
+    uploads_without_notice_are_found,
+    temporary_objects_go_away,
+    an_object_store_that_is_away_stops_nothing_else,
+    deadlines_of_many_chunks_in_one_sweep,
+    two_sweeps_at_once_are_harmless,
+    outdated_messages_are_dropped,
+    the_sweeper_does_all_of_it,
+];
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -30,11 +39,9 @@ async fn until(jobs: &Jobs, job: JobId, wanted: impl Fn(&JobHeader) -> bool) {
     tokio::time::timeout(PATIENCE, waiting).await.expect("the sweeper does it");
 }
 
-#[tokio::test]
-async fn uploads_without_notice_are_found() {
-    let folder = TempDir::new().unwrap();
-    let bucket = bucket(folder.path()).await;
-    let jobs = start(folder.path(), bucket.objects.clone());
+async fn uploads_without_notice_are_found(place: &Place) {
+    let bucket = bucket(place.path()).await;
+    let jobs = place.start(bucket.objects.clone()).await;
     let (job, quiet) = (make(&jobs, 5).await.id, make(&jobs, 2).await.id);
     put(&jobs, &objects::chunk_key(job, 0), 100).await;
     put(&jobs, &objects::chunk_key(job, 1), 99).await;
@@ -52,11 +59,9 @@ async fn uploads_without_notice_are_found() {
     assert_eq!(jobs.header(job).await.unwrap().unwrap(), header, "a second sweep finds nothing new");
 }
 
-#[tokio::test]
-async fn temporary_objects_go_away() {
-    let folder = TempDir::new().unwrap();
-    let bucket = bucket(folder.path()).await;
-    let jobs = start(folder.path(), bucket.objects.clone());
+async fn temporary_objects_go_away(place: &Place) {
+    let bucket = bucket(place.path()).await;
+    let jobs = place.start(bucket.objects.clone()).await;
     let (cancelled, other) = (make(&jobs, 3).await.id, make(&jobs, 3).await.id);
     for job in [cancelled, other] {
         put(&jobs, &objects::chunk_key(job, 0), 100).await;
@@ -71,9 +76,8 @@ async fn temporary_objects_go_away() {
 }
 
 /// The object store is away: messages go out, deletions are kept, other jobs are swept.
-#[tokio::test]
-async fn an_object_store_that_is_away_stops_nothing_else() {
-    let (_folder, jobs) = fresh();
+async fn an_object_store_that_is_away_stops_nothing_else(place: &Place) {
+    let jobs = place.fresh().await;
     for _ in 0..3 {
         let job = make(&jobs, 2).await.id;
         jobs.advance(job, Input::Cancel { reason: String::new() }).await.unwrap();
@@ -87,9 +91,8 @@ async fn an_object_store_that_is_away_stops_nothing_else() {
     assert_eq!(kept.len(), 4);
 }
 
-#[tokio::test]
-async fn deadlines_of_many_chunks_in_one_sweep() {
-    let (_folder, jobs) = fresh();
+async fn deadlines_of_many_chunks_in_one_sweep(place: &Place) {
+    let jobs = place.fresh().await;
     let job = make_limited(&jobs, 200, |limits| {
         limits.processing_timeout_ms = 1;
         limits.timeout_per_audio = 0;
@@ -105,9 +108,8 @@ async fn deadlines_of_many_chunks_in_one_sweep() {
 }
 
 /// Two processes perform the same effects at once: each task is there once or twice, and the job ends as always.
-#[tokio::test(flavor = "multi_thread")]
-async fn two_sweeps_at_once_are_harmless() {
-    let (_folder, jobs) = fresh();
+async fn two_sweeps_at_once_are_harmless(place: &Place) {
+    let jobs = place.fresh().await;
     let job = make_limited(&jobs, 3, |limits| limits.retry_delay_ms = 1).await.id;
     jobs.advance(job, Input::Probed { media: media() }).await.unwrap();
     for chunk in 0..3 {
@@ -134,11 +136,9 @@ async fn two_sweeps_at_once_are_harmless() {
 }
 
 /// A task whose chunk has moved on is dropped, not published.
-#[tokio::test]
-async fn outdated_messages_are_dropped() {
-    let folder = TempDir::new().unwrap();
-    let bucket = bucket(folder.path()).await;
-    let jobs = start(folder.path(), bucket.objects.clone());
+async fn outdated_messages_are_dropped(place: &Place) {
+    let bucket = bucket(place.path()).await;
+    let jobs = place.start(bucket.objects.clone()).await;
     let failing = |epoch| {
         let failure = Failure::new(FailureCode::EngineFailed, "The engine failed.");
         Input::Failed { chunk: 0, part: None, epoch, failure }
@@ -152,7 +152,7 @@ async fn outdated_messages_are_dropped() {
     }
     // One is queued anew by a restart, the other is cancelled.
     drop(jobs);
-    let jobs = start(folder.path(), bucket.objects.clone());
+    let jobs = place.start(bucket.objects.clone()).await;
     jobs.recover().await.unwrap();
     jobs.advance(all[1], Input::Cancel { reason: String::new() }).await.unwrap();
     assert_eq!(tasks(&jobs).await, [(0, 3), (0, 3)]);
@@ -162,11 +162,9 @@ async fn outdated_messages_are_dropped() {
 }
 
 /// The whole sweeper: a delayed retry when it is due, lost notices, an end when it is asked for.
-#[tokio::test]
-async fn the_sweeper_does_all_of_it() {
-    let folder = TempDir::new().unwrap();
-    let bucket = bucket(folder.path()).await;
-    let jobs = start(folder.path(), bucket.objects.clone());
+async fn the_sweeper_does_all_of_it(place: &Place) {
+    let bucket = bucket(place.path()).await;
+    let jobs = place.start(bucket.objects.clone()).await;
     let (shutdown, mut tasks_of_process) = (CancellationToken::new(), JoinSet::new());
     // The second sweep would come too late for this test: it is the due time that wakes the sweeper.
     tasks_of_process.spawn(jobs.clone().run_sweeper(Duration::from_secs(3_600), shutdown.clone()));

@@ -183,8 +183,7 @@ impl EmbeddedStore {
 /// Two processes on one file would each have a queue of their own, and each do all the work. The lock is the
 /// operating system's, so it ends with the process, however that ends.
 fn lock(path: &Path) -> Result<File, StoreError> {
-    let unavailable =
-        |error: std::io::Error| StoreError::Unavailable { detail: format!("{}: {error}", path.display()) };
+    let unavailable = |error: std::io::Error| StoreError::unavailable(format!("{}: {error}", path.display()));
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let file = File::options().create(true).append(true).open(name).map_err(unavailable)?;
@@ -203,5 +202,12 @@ fn sync_folder(path: &Path) -> Result<(), StoreError> {
     };
     File::open(folder)
         .and_then(|folder| folder.sync_all())
-        .map_err(|error| StoreError::Unavailable { detail: format!("{}: {error}", folder.display()) })
+        .map_err(|error| StoreError::unavailable(format!("{}: {error}", folder.display())))
+}
+
+impl StoreError {
+    /// The disk does not do what it should; texts that tell what to do about it.
+    fn unavailable(what: impl std::fmt::Display) -> Self {
+        Self::Unavailable { detail: format!("{what}; check the disk space and the folder's permissions") }
+    }
 }

@@ -115,7 +115,7 @@ pub(super) fn failed_at(what: &'static str, job: Option<JobId>, error: &rusqlite
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             StoreError::Damaged { what: "database", job: None, detail }
         }
-        Some(code) if passing(code) => StoreError::Unavailable { detail },
+        Some(code) if passing(code) => StoreError::unavailable(detail),
         Some(_) | None => StoreError::Internal { detail },
     }
 }

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 pub(super) fn open(folder: &Path) -> Store {
-    Store::Embedded(EmbeddedStore::open(&folder.join("jobs.sqlite")).unwrap())
+    crate::testing::embedded_store(&folder.join("jobs.sqlite"))
 }
 
 fn sql(folder: &Path, statements: &str) {

@@ -1,0 +1,41 @@
+//! `scriptorium coordinator`.
+
+use super::{Frame, RoleError, services};
+use crate::args::CoordinatorArgs;
+use scriptorium_coordinator::CoordinatorConfig;
+use scriptorium_shared::ops::Needs;
+
+/// Runs until SIGTERM; messages that it has begun to handle are finished first.
+///
+/// # Errors
+/// The settings are wrong, or a service refuses us.
+pub async fn coordinator(args: &CoordinatorArgs) -> Result<(), RoleError> {
+    args.broker.check()?;
+    args.store.check()?;
+    args.bucket.check()?;
+    let frame = Frame::begin(&args.ops).await?;
+    let outcome = Box::pin(frame.run(args.drain.drain_seconds, work(args, &frame))).await;
+    frame.end().await;
+    outcome
+}
+
+async fn work(args: &CoordinatorArgs, frame: &Frame) -> Result<(), RoleError> {
+    let stop = &frame.shutdown;
+    let jobs = match services::jobs(&args.broker, &args.store, &args.bucket, "coordinator", stop).await {
+        Err(_) if stop.is_cancelled() => return Ok(()),
+        jobs => jobs?,
+    };
+    frame.health.started(Needs {
+        store: Some(jobs.store.clone()),
+        queue: jobs.queue.clone(),
+        objects: jobs.objects.clone(),
+    });
+    tracing::info!("working");
+    let sweeper = Box::pin(jobs.clone().run_sweeper(args.sweep.sweep_interval_seconds, stop.clone()));
+    let messages = scriptorium_coordinator::run(CoordinatorConfig::default(), jobs.clone(), stop.clone());
+    let (handled, ()) = tokio::join!(messages, sweeper);
+    jobs.queue.close().await;
+    jobs.store.close().await;
+    handled?;
+    if stop.is_cancelled() { Ok(()) } else { Err(RoleError::Ended) }
+}

@@ -1,0 +1,44 @@
+//! `scriptorium gateway`.
+
+use super::{Frame, RoleError, services};
+use crate::args::GatewayArgs;
+use crate::config::parallel_chunks;
+use crate::serve;
+use scriptorium_gateway::UploadBase;
+use scriptorium_shared::ops::Needs;
+
+/// Runs until SIGTERM.
+///
+/// # Errors
+/// The settings are wrong, or a service refuses us.
+pub async fn gateway(args: &GatewayArgs) -> Result<(), RoleError> {
+    args.broker.check()?;
+    args.store.check()?;
+    args.bucket.check()?;
+    let addresses = args.network.addresses().await?;
+    let listener = serve::listen(&addresses, &args.network.listen).await?;
+    let frame = Frame::begin(&args.ops).await?;
+    let outcome = Box::pin(frame.run(args.drain.drain_seconds, work(args, &frame, listener))).await;
+    frame.end().await;
+    outcome
+}
+
+async fn work(args: &GatewayArgs, frame: &Frame, listener: tokio::net::TcpListener) -> Result<(), RoleError> {
+    let jobs = services::jobs(&args.broker, &args.store, &args.bucket, "gateway", &frame.shutdown).await;
+    let jobs = match jobs {
+        Err(_) if frame.shutdown.is_cancelled() => return Ok(()),
+        jobs => jobs?,
+    };
+    frame.health.started(Needs {
+        store: Some(jobs.store.clone()),
+        queue: jobs.queue.clone(),
+        objects: jobs.objects.clone(),
+    });
+    // How many slots the workers have is not known here.
+    let config =
+        args.limits.gateway(usize::try_from(parallel_chunks(0)).unwrap_or(1), UploadBase::PublicEndpoint);
+    scriptorium_gateway::run(config, jobs.clone(), None, listener, frame.shutdown.clone()).await?;
+    jobs.queue.close().await;
+    jobs.store.close().await;
+    Ok(())
+}

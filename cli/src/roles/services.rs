@@ -1,0 +1,45 @@
+//! Connections to the real services. Each waits for a service that is not up yet, until the process is asked to end.
+
+use super::RoleError;
+use crate::config::{BrokerArgs, BucketArgs, JobStoreArgs};
+use scriptorium_shared::bus::{Bus, RedisBus};
+use scriptorium_shared::jobs::Jobs;
+use scriptorium_shared::objects::Objects;
+use scriptorium_shared::queue::{Queue, RabbitMqConfig, RabbitMqQueue};
+use scriptorium_shared::redis::RedisConfig;
+use scriptorium_shared::store::{RedisStore, Store};
+use tokio_util::sync::CancellationToken;
+
+/// `role` is how RabbitMQ's overview calls this process.
+pub async fn queue(args: &BrokerArgs, role: &str, shutdown: &CancellationToken) -> Result<Queue, RoleError> {
+    let name = format!("scriptorium {role}, process {}", std::process::id());
+    let config = RabbitMqConfig { connection_name: name, ..RabbitMqConfig::new(&args.amqp_url) };
+    Ok(Queue::RabbitMq(RabbitMqQueue::connect(config, shutdown).await?))
+}
+
+/// Nothing is asked of the store but its credentials: `/readyz` tells whether it answers.
+pub async fn objects(args: &BucketArgs) -> Result<Objects, RoleError> {
+    Ok(Objects::new(args.objects().await?)?)
+}
+
+/// All that advances jobs.
+pub async fn jobs(
+    broker: &BrokerArgs,
+    store: &JobStoreArgs,
+    bucket: &BucketArgs,
+    role: &str,
+    shutdown: &CancellationToken,
+) -> Result<Jobs, RoleError> {
+    let config = RedisConfig {
+        url: store.redis_url.clone(),
+        prefix: RedisConfig::DEFAULT_PREFIX.to_owned(),
+        job_ttl: store.job_ttl_seconds,
+    };
+    let objects = objects(bucket).await?;
+    let (store, bus, queue) = tokio::try_join!(
+        async { Ok(RedisStore::connect(&config, shutdown).await?) },
+        async { Ok(RedisBus::connect(&config, shutdown).await?) },
+        queue(broker, role, shutdown),
+    )?;
+    Ok(Jobs::new(Store::Redis(store), queue, Bus::Redis(bus), objects))
+}

@@ -1,0 +1,127 @@
+//! The store in Redis: one script a commit, all keys of a job in one slot. Redis 6.2 or newer.
+//!
+//! What is acknowledged is as safe as Redis's append-only file: with `appendfsync always` it is on the disk; with
+//! `everysec` a crash of its *machine* loses up to the last two seconds of commits, each as a whole, because a script is
+//! one entry of the file; a failover to a replica loses what had not got there (docs/operations.md). Queue and object
+//! store then know more than the job does, which is for the sweep to heal.
+
+mod keys;
+mod read;
+mod script;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use super::StoreError;
+use crate::redis::{Link, RedisConfig, RedisError, Request, connect, wake_channel, warn_of_settings};
+use keys::Keys;
+use redis::FromRedisValue;
+use scriptorium_contracts::JobId;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Records of one page, whatever the caller asks for.
+const MAX_PAGE: u32 = 10_240;
+/// Of the keys and what is in them. A program refuses a layout that is newer than its own.
+const LAYOUT: i64 = 1;
+
+/// See the promises of [`super`]. Clones share the connection.
+#[derive(Clone, Debug)]
+pub struct RedisStore {
+    link: Link,
+    keys: Keys,
+    /// Where each commit says which job it was.
+    channel: Arc<str>,
+    job_ttl: Duration,
+}
+
+impl RedisStore {
+    /// Waits for a Redis that is not up yet, until `shutdown`. Fails at once if what it says will not change by
+    /// itself: wrong password, newer layout.
+    pub async fn connect(config: &RedisConfig, shutdown: &CancellationToken) -> Result<Self, StoreError> {
+        let link = connect(config, shutdown).await?;
+        warn_of_settings(&link).await;
+        let keys = Keys::new(&config.prefix);
+        let store = Self { link, keys, channel: wake_channel(config).into(), job_ttl: config.job_ttl };
+        store.check_layout().await?;
+        Ok(store)
+    }
+
+    /// Of an empty Redis it becomes ours.
+    async fn check_layout(&self) -> Result<(), StoreError> {
+        let key = self.keys.layout();
+        let mut asking = redis::pipe();
+        asking.cmd("SET").arg(&key).arg(LAYOUT).arg("NX").ignore().cmd("GET").arg(&key);
+        let (found,): (i64,) = self.ask(Request::Pipeline(&asking)).await?;
+        if found > LAYOUT {
+            return Err(StoreError::NewerSchema { found, known: LAYOUT });
+        }
+        Ok(())
+    }
+
+    /// For what concerns no single job.
+    async fn ask<T: FromRedisValue>(&self, request: Request<'_>) -> Result<T, StoreError> {
+        Ok(self.link.call(request).await?)
+    }
+
+    /// The name of Redis's present run, if it is not the one that was healed last.
+    pub(super) async fn restarted(&self) -> Result<Option<String>, StoreError> {
+        let key = self.keys.healed_run();
+        let mut asking = redis::pipe();
+        asking.cmd("INFO").arg("server").cmd("GET").arg(&key).ignore_errors();
+        let (info, healed): (redis::RedisResult<String>, redis::RedisResult<Option<String>>) =
+            self.ask(Request::Pipeline(&asking)).await?;
+        // A managed service may not tell.
+        let Ok(info) = info else { return Ok(None) };
+        let Some(run) = info.lines().find_map(|line| line.strip_prefix("run_id:")) else { return Ok(None) };
+        match healed.ok().flatten() {
+            Some(healed) if healed == run.trim() => Ok(None),
+            Some(_) => Ok(Some(run.trim().to_owned())),
+            // Nothing was ever stored here.
+            None => self.healed(run.trim()).await.map(|()| None),
+        }
+    }
+
+    pub(super) async fn healed(&self, run: &str) -> Result<(), StoreError> {
+        let mut setting = redis::cmd("SET");
+        setting.arg(self.keys.healed_run()).arg(run);
+        self.ask(Request::Command(&setting)).await
+    }
+
+    pub(super) async fn ping(&self) -> Result<(), StoreError> {
+        self.ask(Request::Command(&redis::cmd("PING"))).await
+    }
+
+    pub(super) async fn close(&self) {
+        self.link.close().await;
+    }
+}
+
+impl From<RedisError> for StoreError {
+    fn from(error: RedisError) -> Self {
+        let detail = error.to_string();
+        match error {
+            RedisError::Unavailable { .. } | RedisError::NoWrites { .. } => Self::Unavailable { detail },
+            RedisError::Refused { .. } => Self::Refused { detail },
+            RedisError::WrongType { .. } => Self::Damaged { what: "index", job: None, detail },
+            RedisError::Closed => Self::Closed,
+            RedisError::Internal { .. } => Self::Internal { detail },
+        }
+    }
+}
+
+impl StoreError {
+    /// `what` names the kind of record that was asked for.
+    fn of_job(error: RedisError, what: &'static str, job: JobId) -> Self {
+        match error {
+            RedisError::WrongType { detail } => Self::Damaged { what, job: Some(job), detail },
+            RedisError::Unavailable { .. }
+            | RedisError::NoWrites { .. }
+            | RedisError::Refused { .. }
+            | RedisError::Closed
+            | RedisError::Internal { .. } => Self::from(error),
+        }
+    }
+}

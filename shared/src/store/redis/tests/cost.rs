@@ -1,0 +1,131 @@
+//! What a chunk event costs in commands and bytes, and what a chunk costs in memory: the same in a small job and in
+//! the largest.
+
+use super::open;
+use crate::redis::server::RedisServer;
+use crate::testing::{jobs_on, media, new_id, new_job, result_of};
+use redis::aio::MultiplexedConnection;
+use scriptorium_contracts::JobId;
+use scriptorium_contracts::job::{Input, MAX_CHUNKS};
+use scriptorium_contracts::transcript::{ChunkResult, PassageSegment};
+
+/// Chunks of a job whose events are counted.
+const COUNTED: u32 = 100;
+
+/// Commands and bytes that Redis has been sent, and bytes that it has sent.
+#[derive(Clone, Copy, Debug)]
+struct Traffic {
+    commands: u64,
+    received: u64,
+    sent: u64,
+}
+
+async fn traffic(connection: &mut MultiplexedConnection) -> Traffic {
+    let all: String = redis::cmd("INFO").arg("all").query_async(connection).await.unwrap();
+    let number = |name: &str| {
+        let line = all.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.parse::<u64>().unwrap()
+    };
+    // Those inside of scripts are among them.
+    let calls = all.lines().filter(|line| line.starts_with("cmdstat_") && !line.contains("info"));
+    let calls = calls.map(|line| {
+        let (_, rest) = line.split_once("calls=").unwrap();
+        rest.split(',').next().unwrap().parse::<u64>().unwrap()
+    });
+    Traffic {
+        commands: calls.sum(),
+        received: number("total_net_input_bytes:"),
+        sent: number("total_net_output_bytes:"),
+    }
+}
+
+/// Half a minute of speech.
+fn typical_result(chunk: u32) -> ChunkResult {
+    let mut result = result_of(chunk);
+    let segment = |at: u64| PassageSegment {
+        start_ms: at * 5_000,
+        end_ms: at * 5_000 + 4_800,
+        text: " and so it went on, as he had said it would, until the last of them had gone home".to_owned(),
+        avg_logprob: -0.231_045,
+        no_speech_prob: 0.012_345,
+        words: Vec::new(),
+    };
+    result.passages[0].segments = (0..6).map(segment).collect();
+    result
+}
+
+/// Uploads and completes the last chunks of the job, and returns what that cost.
+async fn chunk_events(server: &RedisServer, chunks: u32) -> Traffic {
+    let jobs = jobs_on(open(&server.config()).await);
+    let job = new_id();
+    jobs.create(new_job(job, chunks), None).await.unwrap();
+    jobs.advance(job, Input::Probed { media: media() }).await.unwrap();
+    let mut connection = server.corner().connection().await;
+    let before = traffic(&mut connection).await;
+    for chunk in chunks - COUNTED..chunks {
+        jobs.advance(job, Input::Uploaded { chunk }).await.unwrap();
+        let result = Box::new(typical_result(chunk));
+        jobs.advance(job, Input::Completed { chunk, epoch: 1, result }).await.unwrap();
+    }
+    let after = traffic(&mut connection).await;
+    Traffic {
+        commands: after.commands - before.commands,
+        received: after.received - before.received,
+        sent: after.sent - before.sent,
+    }
+}
+
+#[tokio::test]
+async fn a_chunk_event_costs_the_same_in_every_job() {
+    let Some(server) = RedisServer::start(&[]).await else { return };
+    let (small, large) = (chunk_events(&server, COUNTED).await, chunk_events(&server, MAX_CHUNKS).await);
+    println!("{COUNTED} chunks uploaded and completed in a job of {COUNTED}: {small:?}");
+    println!("{COUNTED} chunks uploaded and completed in a job of {MAX_CHUNKS}: {large:?}");
+    assert!(large.commands * 100 <= small.commands * 105, "as many commands");
+    // Each of the two changes loads and stores the header once or twice. In there are some sets of chunks, in each a
+    // bit a chunk, written as hexadecimal digits; nothing else may grow.
+    let sets = u64::from(COUNTED) * 4 * 3 * u64::from(MAX_CHUNKS / 4);
+    assert!(large.received <= small.received * 11 / 10 + sets, "as many bytes to Redis");
+    assert!(large.sent <= small.sent * 11 / 10 + sets, "as many bytes from Redis");
+}
+
+async fn usage(connection: &mut MultiplexedConnection, job: JobId, what: &str) -> u64 {
+    let key = super::super::keys::Keys::new("scriptorium").job(job);
+    let key = match what {
+        "header" => key.header,
+        "chunks" => key.chunks,
+        "results" => key.results,
+        "events" => key.events,
+        _ => panic!("{what}"),
+    };
+    let mut asking = redis::cmd("MEMORY");
+    // All of it, not a guess from a sample.
+    asking.arg("USAGE").arg(key).arg("SAMPLES").arg(0);
+    asking.query_async(connection).await.unwrap()
+}
+
+/// The figures of docs/operations.md.
+#[tokio::test]
+async fn the_memory_of_the_largest_job() {
+    let Some(server) = RedisServer::start(&["--appendfsync", "no"]).await else { return };
+    let jobs = jobs_on(open(&server.config()).await);
+    let job = new_id();
+    jobs.create(new_job(job, MAX_CHUNKS), None).await.unwrap();
+    jobs.advance(job, Input::Probed { media: media() }).await.unwrap();
+    let mut connection = server.corner().connection().await;
+    let text = serde_json::to_vec(&typical_result(0)).unwrap().len() as u64;
+    for chunk in 0..MAX_CHUNKS {
+        jobs.advance(job, Input::Uploaded { chunk }).await.unwrap();
+        let result = Box::new(typical_result(chunk));
+        jobs.advance(job, Input::Completed { chunk, epoch: 1, result }).await.unwrap();
+    }
+    let mut whole = 0;
+    for what in ["header", "chunks", "results", "events"] {
+        let bytes = usage(&mut connection, job, what).await;
+        println!("{what}: {bytes} bytes, {} a chunk", bytes / u64::from(MAX_CHUNKS));
+        whole += bytes;
+    }
+    let each = whole / u64::from(MAX_CHUNKS);
+    println!("{each} bytes a chunk, of which the result's text is {text}");
+    assert!(each < 3 * text + 2_048, "memory grows with what is said and little else");
+}

@@ -1,0 +1,268 @@
+//! The roles as child processes on real services.
+
+use crate::proxy::Proxy;
+use crate::server::{binary, models_dir};
+use crate::services::Services;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// How long a role may take to become ready; loading the model on a busy machine takes a while.
+const READY: Duration = Duration::from_secs(90);
+
+/// How many of each role, and with which settings besides those of the services.
+#[derive(Clone, Default)]
+pub struct Plan {
+    pub gateways: usize,
+    pub coordinators: usize,
+    pub workers: usize,
+    pub settings: Vec<(String, String)>,
+    /// Whether the roles reach RabbitMQ and Redis through proxies.
+    pub proxies: bool,
+}
+
+pub struct Stack {
+    roles: BTreeMap<String, Role>,
+    pub amqp: Option<Proxy>,
+    pub redis: Option<Proxy>,
+    pub services: Arc<Services>,
+    logs: TempDir,
+    env: Vec<(String, String)>,
+    /// Lines of the logs with ERROR that a test provokes on purpose.
+    pub allow_errors: bool,
+}
+
+struct Role {
+    role: &'static str,
+    listen: u16,
+    ops: u16,
+    settings: Vec<(String, String)>,
+    child: Option<Child>,
+}
+
+impl Plan {
+    /// Two of each.
+    pub fn pairs(settings: &[(&str, &str)]) -> Self {
+        let settings = settings.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        Self { gateways: 2, coordinators: 2, workers: 2, settings, proxies: false }
+    }
+}
+
+impl Stack {
+    /// Services, bucket and roles, all ready.
+    pub async fn start(plan: &Plan) -> Self {
+        let mut stack = Self::prepare(plan).await;
+        let names = stack.names("");
+        for name in &names {
+            stack.resume(name);
+        }
+        for name in &names {
+            stack.ready(name).await;
+        }
+        stack
+    }
+
+    /// Services and bucket; the roles are not started.
+    pub async fn prepare(plan: &Plan) -> Self {
+        let services = Arc::new(Services::start());
+        let mut env = services.env();
+        let endpoint = env.iter().find(|(name, _)| name == "SCRIPTORIUM_S3_ENDPOINT").unwrap().1.clone();
+        env.push(("SCRIPTORIUM_S3_PUBLIC_ENDPOINT".to_owned(), endpoint));
+        let (mut amqp, mut redis) = (None, None);
+        if plan.proxies {
+            let ports = [services.amqp_port(), services.redis_port()];
+            let [first, second] = [services.port(0), services.port(1)];
+            amqp = Some(Proxy::start(first, ports[0]).await);
+            redis = Some(Proxy::start(second, ports[1]).await);
+            for (_, value) in &mut env {
+                *value = value.replace(&format!("@127.0.0.1:{}/", ports[0]), &format!("@127.0.0.1:{first}/"));
+                *value =
+                    value.replace(&format!("@127.0.0.1:{}/", ports[1]), &format!("@127.0.0.1:{second}/"));
+            }
+        }
+        let mut roles = BTreeMap::new();
+        for (role, count) in
+            [("gateway", plan.gateways), ("coordinator", plan.coordinators), ("worker", plan.workers)]
+        {
+            for number in 1..=count {
+                let index = 2 + 2 * u16::try_from(roles.len()).unwrap();
+                let (listen, ops) = (services.port(index), services.port(index + 1));
+                let settings = plan.settings.clone();
+                roles.insert(format!("{role}-{number}"), Role { role, listen, ops, settings, child: None });
+            }
+        }
+        let logs = tempfile::tempdir().unwrap();
+        let stack = Self { roles, amqp, redis, services, logs, env, allow_errors: false };
+        let output = stack.command(&["admin", "bucket"]).output().unwrap();
+        assert!(output.status.success(), "admin bucket: {}", String::from_utf8_lossy(&output.stderr));
+        stack
+    }
+
+    /// The program with the settings of the services, and nothing of whoever runs the tests.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.args(arguments).env("SCRIPTORIUM_MODELS_DIR", models_dir()).env("SCRIPTORIUM_LOG", "info");
+        command.env_remove("AWS_SESSION_TOKEN").env_remove("AWS_PROFILE");
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Names of the roles of a kind; of all if that is empty.
+    pub fn names(&self, kind: &str) -> Vec<String> {
+        self.roles.keys().filter(|name| name.starts_with(kind)).cloned().collect()
+    }
+
+    /// A further setting of one role, from its next start on.
+    pub fn set(&mut self, name: &str, setting: &str, value: &str) {
+        self.role(name).settings.push((setting.to_owned(), value.to_owned()));
+    }
+
+    fn role(&mut self, name: &str) -> &mut Role {
+        self.roles.get_mut(name).expect(name)
+    }
+
+    pub fn url(&self, name: &str) -> String {
+        format!("http://127.0.0.1:{}", self.roles[name].listen)
+    }
+
+    pub fn gateways(&self) -> Vec<String> {
+        self.names("gateway").iter().map(|name| self.url(name)).collect()
+    }
+
+    /// Starts a role (again), without waiting for it. Does nothing if it runs.
+    pub fn resume(&mut self, name: &str) {
+        if self.running(name) {
+            return;
+        }
+        let mut command = self.command(&[self.roles[name].role]);
+        let log = File::options().create(true).append(true).open(self.log_file(name)).unwrap();
+        let role = self.role(name);
+        command.env("SCRIPTORIUM_OPS_LISTEN", format!("127.0.0.1:{}", role.ops));
+        command.env("SCRIPTORIUM_LISTEN", format!("127.0.0.1:{}", role.listen));
+        command.envs(role.settings.iter().map(|(name, value)| (name, value)));
+        role.child = Some(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
+    }
+
+    /// Whether it runs; one that ended although nobody asked it to fails the test.
+    fn running(&mut self, name: &str) -> bool {
+        let log = self.log(name);
+        let Some(child) = &mut self.role(name).child else { return false };
+        let ended = child.try_wait().unwrap();
+        assert!(ended.is_none(), "{name} has ended by itself, {ended:?}:\n{}", tail(&log));
+        true
+    }
+
+    /// Waits until it says that it is ready.
+    pub async fn ready(&mut self, name: &str) {
+        let begun = Instant::now();
+        while self.probe(name, "readyz").await != Some(200) {
+            assert!(self.running(name), "{name} is not running");
+            assert!(begun.elapsed() < READY, "{name} did not get ready:\n{}", tail(&self.log(name)));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// The status of `healthz` or `readyz`; `None` without an answer.
+    pub async fn probe(&self, name: &str, path: &str) -> Option<u16> {
+        let address = format!("http://127.0.0.1:{}/{path}", self.roles[name].ops);
+        let request = reqwest::Client::new().get(address).timeout(Duration::from_secs(5));
+        request.send().await.ok().map(|reply| reply.status().as_u16())
+    }
+
+    /// SIGKILL: nothing can be tidied up. Tells whether it ran.
+    pub fn kill(&mut self, name: &str) -> bool {
+        if !self.running(name) {
+            return false;
+        }
+        let mut child = self.role(name).child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        true
+    }
+
+    /// `STOP`, `CONT`, `TERM`.
+    pub fn signal(&mut self, name: &str, signal: &str) {
+        assert!(self.running(name), "{name} is not running");
+        let id = self.role(name).child.as_ref().unwrap().id();
+        let status = Command::new("kill").args(["-s", signal, &id.to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// SIGTERM, and how it ended, if it did within a time.
+    pub async fn terminate(&mut self, name: &str, within: Duration) -> Option<ExitStatus> {
+        self.signal(name, "TERM");
+        let mut child = self.role(name).child.take().unwrap();
+        let begun = Instant::now();
+        while begun.elapsed() < within {
+            if let Some(status) = child.try_wait().unwrap() {
+                return Some(status);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        None
+    }
+
+    fn log_file(&self, name: &str) -> PathBuf {
+        self.logs.path().join(format!("{name}.log"))
+    }
+
+    pub fn log(&self, name: &str) -> String {
+        fs::read_to_string(self.log_file(name)).unwrap_or_default()
+    }
+
+    /// Lines with ERROR in all logs: a person must act. A run without a fault of the product has none.
+    pub fn errors(&self) -> Vec<String> {
+        let logs = self.roles.keys().map(|name| (name, self.log(name)));
+        logs.flat_map(|(name, log)| {
+            let stray = log.lines().filter(|line| line.contains("ERROR"));
+            stray.map(|line| format!("{name}: {line}")).collect::<Vec<_>>()
+        })
+        .collect()
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        for child in self.roles.values_mut().filter_map(|role| role.child.as_mut()) {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        self.keep_logs();
+        if std::thread::panicking() {
+            self.print_logs();
+        } else if !self.allow_errors {
+            let stray = self.errors();
+            assert!(stray.is_empty(), "the roles logged errors:\n{}", stray.join("\n"));
+        }
+    }
+}
+
+impl Stack {
+    #[allow(clippy::print_stderr)]
+    fn print_logs(&self) {
+        for name in self.roles.keys() {
+            eprintln!("---- the end of {name}'s log ----\n{}", tail(&self.log(name)));
+        }
+    }
+
+    /// A long run is replayed with other timings, so whoever looks for a reason may want all that was logged in the first.
+    fn keep_logs(&self) {
+        if let Some(folder) = std::env::var_os("SCRIPTORIUM_CHAOS_LOGS").map(PathBuf::from) {
+            let _ = fs::create_dir_all(&folder);
+            for name in self.roles.keys() {
+                let _ = fs::copy(self.log_file(name), folder.join(format!("{name}.log")));
+            }
+        }
+    }
+}
+
+fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(30)..].join("\n")
+}
