@@ -2,7 +2,6 @@
 
 use crate::config::ConfigError;
 use crate::exit::Exit;
-use crate::serve::ServeError;
 use scriptorium_coordinator::CoordinatorError;
 use scriptorium_gateway::GatewayError;
 use scriptorium_shared::objects::ObjectsError;
@@ -42,23 +41,6 @@ pub enum RoleError {
     Loading(#[from] tokio::task::JoinError),
     #[error("the role ended without being asked to")]
     Ended,
-}
-
-impl From<ServeError> for RoleError {
-    fn from(error: ServeError) -> Self {
-        match error {
-            ServeError::Config(error) => Self::Config(error),
-            ServeError::Listen { address, source } => Self::Listen { address, source },
-            ServeError::Engine(error) => Self::Engine(error),
-            ServeError::Store(error) => Self::Store(error),
-            ServeError::Objects(error) => Self::Objects(error),
-            ServeError::Signals(error) => Self::Signals(error),
-            ServeError::DataDir(_)
-            | ServeError::ObjectFolder(_)
-            | ServeError::Recovery(_)
-            | ServeError::Role { .. } => Self::Ended,
-        }
-    }
 }
 
 impl RoleError {

@@ -1,9 +1,7 @@
 //! `scriptorium gateway`.
 
-use super::{Frame, RoleError, services};
+use super::{Frame, RoleError, listen, services};
 use crate::args::GatewayArgs;
-use crate::config::parallel_chunks;
-use crate::serve;
 use scriptorium_gateway::UploadBase;
 use scriptorium_shared::ops::Needs;
 
@@ -16,7 +14,7 @@ pub async fn gateway(args: &GatewayArgs) -> Result<(), RoleError> {
     args.store.check()?;
     args.bucket.check()?;
     let addresses = args.network.addresses().await?;
-    let listener = serve::listen(&addresses, &args.network.listen).await?;
+    let listener = listen(&addresses[..], &args.network.listen).await?;
     let frame = Frame::begin(&args.ops).await?;
     let outcome = Box::pin(frame.run(args.drain.drain_seconds, work(args, &frame, listener))).await;
     frame.end().await;
@@ -34,11 +32,10 @@ async fn work(args: &GatewayArgs, frame: &Frame, listener: tokio::net::TcpListen
         queue: jobs.queue.clone(),
         objects: jobs.objects.clone(),
     });
-    // How many slots the workers have is not known here.
-    let config =
-        args.limits.gateway(usize::try_from(parallel_chunks(0)).unwrap_or(1), UploadBase::PublicEndpoint);
+    // How many slots the workers have is not known here: the default of the limits holds.
+    let config = args.limits.gateway(0, UploadBase::PublicEndpoint);
     scriptorium_gateway::run(config, jobs.clone(), None, listener, frame.shutdown.clone()).await?;
     jobs.queue.close().await;
     jobs.store.close().await;
-    Ok(())
+    if frame.shutdown.is_cancelled() { Ok(()) } else { Err(RoleError::Ended) }
 }

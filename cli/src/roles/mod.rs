@@ -20,9 +20,12 @@ use crate::config::OpsArgs;
 use scriptorium_shared::ops::Health;
 use scriptorium_shared::shutdown;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+
+/// For those who ask on the operations port at the end.
+const OPS_GRACE: Duration = Duration::from_secs(2);
 
 /// What every role has around its work.
 struct Frame {
@@ -37,7 +40,7 @@ struct Frame {
 
 impl Frame {
     async fn begin(ops: &OpsArgs) -> Result<Self, RoleError> {
-        let listener = listen(&ops.ops_listen).await?;
+        let listener = listen(&ops.ops_listen, &ops.ops_listen).await?;
         let signals = TaskTracker::new();
         let shutdown = shutdown::signals(&signals).map_err(RoleError::Signals)?;
         let (health, end) = (Health::new(shutdown.clone()), CancellationToken::new());
@@ -74,14 +77,19 @@ impl Frame {
         self.end.cancel();
         self.signals.close();
         self.signals.wait().await;
-        match self.ops.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the operations port ended early"),
-            Err(error) => tracing::warn!(%error, "the operations port ended abnormally"),
+        // A client that never ends its request must not keep the process; what is dropped here is cut off.
+        match tokio::time::timeout(OPS_GRACE, self.ops).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => tracing::warn!(%error, "the operations port ended early"),
+            Ok(Err(error)) => tracing::warn!(%error, "the operations port ended abnormally"),
+            Err(_) => tracing::debug!("a connection to the operations port was cut off"),
         }
     }
 }
 
-async fn listen(named: &str) -> Result<TcpListener, RoleError> {
-    TcpListener::bind(named).await.map_err(|source| RoleError::Listen { address: named.to_owned(), source })
+/// `named` is what the user wrote.
+async fn listen(addresses: impl ToSocketAddrs, named: &str) -> Result<TcpListener, RoleError> {
+    TcpListener::bind(addresses)
+        .await
+        .map_err(|source| RoleError::Listen { address: named.to_owned(), source })
 }
