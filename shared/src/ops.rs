@@ -65,14 +65,14 @@ impl Health {
         let Some(needs) = self.needs.get() else { return Ready::of("starting", BTreeMap::new()) };
         let store = async {
             match &needs.store {
-                Some(store) => Some(("store", check("store", store.ping()).await)),
+                Some(store) => Some(("store", check("store", PATIENCE, store.ping()).await)),
                 None => None,
             }
         };
         let (store, queue, objects) = tokio::join!(
             store,
-            check("queue", needs.queue.ping()), // In a box, because the client library's futures are large.
-            check("objects", Box::pin(needs.objects.ping())),
+            check("queue", PATIENCE, needs.queue.ping()), // In a box, because the client library's futures are large.
+            check("objects", PATIENCE, Box::pin(needs.objects.ping())),
         );
         let checks: BTreeMap<_, _> =
             store.into_iter().chain([("queue", queue), ("objects", objects)]).collect();
@@ -112,9 +112,13 @@ fn fresh(mut response: Response) -> Response {
     response
 }
 
-/// What a service answers: `ok`, `unavailable` or `timed_out`.
-pub async fn check<E: Display>(part: &str, ping: impl Future<Output = Result<(), E>>) -> &'static str {
-    match tokio::time::timeout(PATIENCE, ping).await {
+/// What a service answers within `patience`: `ok`, `unavailable` or `timed_out`.
+pub async fn check<E: Display>(
+    part: &str,
+    patience: Duration,
+    ping: impl Future<Output = Result<(), E>>,
+) -> &'static str {
+    match tokio::time::timeout(patience, ping).await {
         Ok(Ok(())) => "ok",
         Ok(Err(error)) => {
             tracing::warn!(part, %error, "not ready");

@@ -4,9 +4,8 @@ use crate::state::App;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use scriptorium_shared::ops::check;
 use serde::Serialize;
-use std::fmt::Display;
-use std::future::Future;
 
 /// The process runs.
 pub async fn healthz() -> impl IntoResponse {
@@ -28,10 +27,11 @@ struct Checks {
 
 /// The process can do its work: everything that it needs answers.
 pub async fn readyz(State(app): State<App>) -> Response {
+    let patience = app.config.ready_timeout;
     let (store, queue, objects) = tokio::join!(
-        check(&app, "store", app.jobs.store.ping()),
-        check(&app, "queue", app.jobs.queue.ping()),
-        check(&app, "objects", app.jobs.objects.ping()),
+        check("store", patience, app.jobs.store.ping()),
+        check("queue", patience, app.jobs.queue.ping()),
+        check("objects", patience, app.jobs.objects.ping()),
     );
     let fine = [store, queue, objects].iter().all(|result| *result == "ok");
     let status = match (app.shutdown.is_cancelled(), fine) {
@@ -44,18 +44,4 @@ pub async fn readyz(State(app): State<App>) -> Response {
     let mut response = (code, axum::Json(body)).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-async fn check<E: Display>(app: &App, part: &str, ping: impl Future<Output = Result<(), E>>) -> &'static str {
-    match tokio::time::timeout(app.config.ready_timeout, ping).await {
-        Ok(Ok(())) => "ok",
-        Ok(Err(error)) => {
-            tracing::warn!(part, %error, "not ready");
-            "unavailable"
-        }
-        Err(_) => {
-            tracing::warn!(part, "not ready: no answer in time");
-            "timed_out"
-        }
-    }
 }
