@@ -13,9 +13,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
-/// Deliveries without an answer after which a task is taken to be what kills its workers. Whoever decides about the job then
+/// Deliveries in a row without an answer after which a task is taken to be what kills its workers. Whoever decides about the job then
 /// divides it, so that only the seconds that do it are lost.
-const MAX_DELIVERIES: u32 = 3;
+const MAX_UNANSWERED: u32 = 3;
 /// So many may get lost or late before the lease ends.
 const SIGNS_A_LEASE: u64 = 3;
 
@@ -87,7 +87,7 @@ async fn work(context: &TaskContext, task: &ChunkTask, delivery: Delivery) {
         return;
     }
     let begun = Instant::now();
-    let report = if delivery.redelivered >= MAX_DELIVERIES {
+    let report = if delivery.unanswered >= MAX_UNANSWERED {
         Some(Report::Lost {})
     } else {
         tokio::select! {

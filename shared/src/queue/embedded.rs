@@ -52,6 +52,7 @@ struct LaneState {
 struct Message {
     payload: Bytes,
     delivered: u32,
+    unanswered: u32,
     retries: u32,
 }
 
@@ -118,7 +119,7 @@ impl EmbeddedQueue {
             }
             state.messages += 1;
             state.bytes += payload.len();
-            state.waiting.push_back(Message { payload, delivered: 0, retries: 0 });
+            state.waiting.push_back(Message { payload, delivered: 0, unanswered: 0, retries: 0 });
         }
         lane.changed.notify_one();
         Ok(())
@@ -222,10 +223,15 @@ impl EmbeddedConsumer {
 
     fn deliver(&self, message: Message, permit: OwnedSemaphorePermit) -> Delivery {
         let payload = message.payload.clone();
-        let (redelivered, retries) = (message.delivered, message.retries);
-        let message = Message { delivered: redelivered.saturating_add(1), ..message };
+        let Message { delivered: redelivered, unanswered, retries, .. } = message;
+        let message = Message {
+            delivered: redelivered.saturating_add(1),
+            // Until an answer comes.
+            unanswered: unanswered.saturating_add(1),
+            ..message
+        };
         let ticket = EmbeddedTicket { lane: self.lane.clone(), message: Some(message), _permit: permit };
-        Delivery { payload, redelivered, retries, ticket: Ticket::Embedded(ticket) }
+        Delivery { payload, redelivered, unanswered, retries, ticket: Ticket::Embedded(ticket) }
     }
 }
 
@@ -247,7 +253,7 @@ impl EmbeddedTicket {
     pub(super) fn retry_later(mut self, retries: u32) {
         if let Some(message) = self.message.take() {
             let due = Instant::now() + self.lane.delays.choose(retries);
-            let message = Message { retries: retries.saturating_add(1), ..message };
+            let message = Message { unanswered: 0, retries: retries.saturating_add(1), ..message };
             let mut state = self.lane.lock();
             state.put_off += 1;
             let number = state.put_off;
@@ -269,6 +275,7 @@ impl EmbeddedTicket {
 
     pub(super) fn requeue(mut self) {
         if let Some(message) = self.message.take() {
+            let message = Message { unanswered: 0, ..message };
             self.lane.lock().waiting.push_back(message);
             self.lane.changed.notify_one();
         }

@@ -151,6 +151,9 @@ pub struct Delivery {
     pub payload: Bytes,
     /// How often it has been delivered before.
     pub redelivered: u32,
+    /// How often in a row it has come back without an answer: its receiver died, or lost the connection. Handing it back
+    /// and putting it off are answers.
+    pub unanswered: u32,
     /// How often it has been put off by [`Self::retry_later`].
     pub retries: u32,
     ticket: Ticket,

@@ -76,10 +76,10 @@ async fn dropped_and_requeued_messages_come_again(queue: &Queue) {
     let mut consumer = queue.consume(Topic::Tasks, 1).await.unwrap();
     drop(next(&mut consumer).await);
     let again = next(&mut consumer).await;
-    assert_eq!((number(&again), again.redelivered), (7, 1));
+    assert_eq!((number(&again), again.redelivered, again.unanswered), (7, 1, 1));
     again.requeue().await.unwrap();
     let again = next(&mut consumer).await;
-    assert_eq!((number(&again), again.redelivered), (7, 2));
+    assert_eq!((number(&again), again.redelivered, again.unanswered), (7, 2, 0), "handing back is an answer");
     // To another consumer as well.
     let mut other = queue.consume(Topic::Tasks, 1).await.unwrap();
     nothing_comes(&mut other).await;
@@ -106,6 +106,7 @@ async fn puts_off(queue: &Queue) {
     for retries in 1..3 {
         let again = next(&mut consumer).await;
         assert_eq!((number(&again), again.retries, again.redelivered), (0, retries, retries));
+        assert_eq!(again.unanswered, 0, "putting off is an answer");
         let shortest = short_delays().steps()[0] * retries;
         assert!(begun.elapsed() >= shortest, "{retries} pauses of {shortest:?} together at least");
         again.retry_later().await.unwrap();
@@ -114,7 +115,7 @@ async fn puts_off(queue: &Queue) {
     let again = next(&mut consumer).await;
     drop(again);
     let again = next(&mut consumer).await;
-    assert_eq!((again.retries, again.redelivered), (3, 4));
+    assert_eq!((again.retries, again.redelivered, again.unanswered), (3, 4, 1));
     again.requeue().await.unwrap();
     let again = next(&mut consumer).await;
     assert_eq!((again.retries, again.redelivered), (3, 5));

@@ -172,7 +172,7 @@ impl RabbitMqConsumer {
 
     fn deliver(&self, delivery: lapin::message::Delivery, channel: Channel) -> Delivery {
         let notes = Notes::read(&delivery.properties);
-        let (redelivered, retries) = (notes.deliveries, notes.retries);
+        let Notes { deliveries: redelivered, unanswered, retries, .. } = notes;
         let ticket = RabbitMqTicket {
             queue: self.queue.clone(),
             topic: self.topic,
@@ -180,7 +180,13 @@ impl RabbitMqConsumer {
             acker: Some(delivery.acker),
             _channel: channel,
         };
-        Delivery { payload: delivery.data.into(), redelivered, retries, ticket: Ticket::RabbitMq(ticket) }
+        Delivery {
+            payload: delivery.data.into(),
+            redelivered,
+            unanswered,
+            retries,
+            ticket: Ticket::RabbitMq(ticket),
+        }
     }
 }
 

@@ -31,6 +31,8 @@ const PERSISTENT: u8 = 2;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Notes {
     pub(super) deliveries: u32,
+    /// Those since it was published last: the broker's own count. It does not travel.
+    pub(super) unanswered: u32,
     pub(super) retries: u32,
     pub(super) reason: Option<String>,
 }
@@ -40,8 +42,10 @@ impl Notes {
     pub(super) fn read(properties: &BasicProperties) -> Self {
         let Some(headers) = properties.headers() else { return Self::default() };
         let count = |name: &str| headers.inner().get(name).and_then(count).unwrap_or(0);
+        let unanswered = count(BROKER_COUNT);
         Self {
-            deliveries: count(DELIVERIES).saturating_add(count(BROKER_COUNT)),
+            deliveries: count(DELIVERIES).saturating_add(unanswered),
+            unanswered,
             retries: count(RETRIES),
             reason: None,
         }
@@ -143,11 +147,15 @@ mod tests {
 
     #[test]
     fn notes_travel() {
-        let notes = Notes { deliveries: 3, retries: 2, reason: Some("é".repeat(2 * MAX_REASON)) };
+        let notes =
+            Notes { deliveries: 3, unanswered: 0, retries: 2, reason: Some("é".repeat(2 * MAX_REASON)) };
         let mut headers = notes.headers();
         headers.insert(BROKER_COUNT.into(), AMQPValue::ShortUInt(4));
         let properties = BasicProperties::default().with_headers(headers);
-        assert_eq!(Notes::read(&properties), Notes { deliveries: 7, retries: 2, reason: None });
+        assert_eq!(
+            Notes::read(&properties),
+            Notes { deliveries: 7, unanswered: 4, retries: 2, reason: None }
+        );
         assert_eq!(Notes::read(&BasicProperties::default()), Notes::default());
         let text = |headers: &FieldTable| match headers.inner().get(REASON) {
             Some(AMQPValue::LongString(text)) => text.as_bytes().len(),
@@ -163,6 +171,9 @@ mod tests {
         headers.insert(DELIVERIES.into(), AMQPValue::LongLongInt(i64::MAX));
         headers.insert(BROKER_COUNT.into(), AMQPValue::Void);
         let properties = BasicProperties::default().with_headers(headers);
-        assert_eq!(Notes::read(&properties), Notes { deliveries: u32::MAX, retries: 0, reason: None });
+        assert_eq!(
+            Notes::read(&properties),
+            Notes { deliveries: u32::MAX, unanswered: 0, retries: 0, reason: None }
+        );
     }
 }
