@@ -39,6 +39,16 @@ def recording(minutes, target, *codec):
     return target
 
 
+def silent_end(folder, bitrate, rate):
+    """Ten minutes of MP3, nothing but frames, so that copies can be put one after the other: half a minute of speech, then
+    silence, which gives the engine little to do."""
+    speech = recording(0.5, folder / "speech.wav", "-ac", "1", "-ar", rate)
+    target = folder / f"silent-end-{bitrate}.mp3"
+    subprocess.run(["ffmpeg", "-v", "error", "-nostdin", "-y", "-i", speech, "-af", "apad=whole_dur=600", "-b:a", bitrate,
+                    "-write_xing", "0", "-id3v2_version", "0", target], check=True)
+    return target
+
+
 def word_errors(reference, text):
     a, b = reference.split(), text.split()
     row = list(range(len(b) + 1))
@@ -96,14 +106,19 @@ def tail(options, folder):
 
 
 def memory(options, folder):
-    path = recording(60, folder / "memory.flac", "-ac", "2", "-ar", "44100")
-    serve = client.Serve(options.binary)
-    with serve:
-        idle = serve.memory_mib("VmRSS")
-        job, _ = client.upload(serve.url, path, 100)
-        client.wait(serve.url, job)
-    emit(bench="memory", minutes=60, file_mib=round(path.stat().st_size / client.MB), chunk_size_mb=100,
-         idle_mib=round(idle), peak_mib=round(serve.peak_mib))
+    """An hour of FLAC, and chunks of 100 MB of the lowest and of the highest bitrate: 14 hours, and one minute."""
+    hour = recording(60, folder / "memory.flac", "-ac", "2", "-ar", "44100")
+    low, copies = silent_end(folder, "16k", "16000"), 84
+    (folder / "low.mp3").write_bytes(low.read_bytes() * copies)
+    high = recording(2, folder / "high.wav", "-ac", "2", "-ar", "96000", "-c:a", "pcm_f64le")
+    for path in (hour, folder / "low.mp3", high):
+        serve = client.Serve(options.binary)
+        with serve:
+            idle = serve.memory_mib("VmRSS")
+            job, _ = client.upload(serve.url, path, 100)
+            frame, _ = client.wait(serve.url, job)
+        emit(bench="memory", file=path.name, file_mib=round(path.stat().st_size / client.MB), chunk_size_mb=100,
+             status=frame.get("status"), idle_mib=round(idle), peak_mib=round(serve.peak_mib))
 
 
 def speed(options, folder):
@@ -126,9 +141,31 @@ def speed(options, folder):
              cpu_seconds=round(time.process_time() - cpu, 1))
 
 
+def times(options, folder):
+    """Ten hours: the same ten minutes sixty times. The n-th copy begins at n times the length of the first, so each of its
+    segments has to stand there."""
+    once, path, copies = silent_end(folder, "64k", "44100"), folder / "times.mp3", 60
+    probe = ["ffprobe", "-v", "error", "-count_packets", "-show_entries", "stream=nb_read_packets", "-of", "csv=p=0", once]
+    length = int(subprocess.run(probe, check=True, capture_output=True, text=True).stdout) * 1152 / 44100
+    path.write_bytes(once.read_bytes() * copies)
+    with client.Serve(options.binary) as serve:
+        job, _ = client.upload(serve.url, path, 20)
+        client.wait(serve.url, job)
+        segments = json.loads(client.transcript(serve.url, job))["segments"]
+    starts = [[] for _ in range(copies)]
+    for segment in segments:
+        copy = int((segment["start"] + 1) // length)
+        starts[copy].append(segment["start"] - copy * length)
+    whole = [copy for copy in starts if len(copy) == len(starts[0])]
+    apart = max(abs(a - b) for copy in whole for a, b in zip(copy, starts[0]))
+    emit(bench="times", hours=round(copies * length / 3600, 2), copies=copies, segments_a_copy=len(starts[0]),
+         copies_with_as_many=len(whole), largest_difference_to_first_copy_seconds=round(apart, 3),
+         difference_of_last_copy_seconds=round(max(abs(a - b) for a, b in zip(starts[-1], starts[0])), 3))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="*", default=["wer", "identical", "tail", "memory", "speed"])
+    parser.add_argument("what", nargs="*", default=["wer", "identical", "tail", "memory", "speed", "times"])
     parser.add_argument("--binary", default=str(HERE.parent / "target/release/scriptorium"))
     parser.add_argument("--model", default=str(HERE.parent / "models/tiny.en"), help="the rival's model folder")
     parser.add_argument("--pace", type=float, default=12, help="upload speed in x real time")
@@ -138,7 +175,8 @@ def main():
     emit(machine=machine, cores=os.cpu_count(), load=os.getloadavg()[0])
     with tempfile.TemporaryDirectory() as folder:
         for what in options.what:
-            run = {"identical": identical, "tail": tail, "memory": memory, "speed": speed}.get(what)
+            run = {"identical": identical, "tail": tail, "memory": memory, "speed": speed,
+                   "times": times}.get(what)
             if what == "wer":
                 wer(options)
             elif run:
