@@ -1,11 +1,12 @@
 //! The command line.
 
 use crate::config::{
-    BrokerArgs, BucketArgs, DrainArgs, EngineArgs, JobStoreArgs, LimitArgs, LogArgs, NetworkArgs, OpsArgs,
-    PartArgs, StorageArgs, SweepArgs,
+    BrokerArgs, BucketArgs, ConfigError, DrainArgs, EngineArgs, JobStoreArgs, LimitArgs, LogArgs,
+    NetworkArgs, OpsArgs, PartArgs, StorageArgs, SweepArgs, with_settings,
 };
 use clap::builder::BoolishValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Turns recordings into text while they are still being uploaded.
@@ -22,8 +23,24 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
 
+    /// File with settings (TOML): names of options without the dashes, as `s3-bucket = "recordings"`. The command line and
+    /// variables override it; options of other commands may stand in it too
+    #[arg(long, env = "SCRIPTORIUM_CONFIG", value_name = "FILE", global = true, help_heading = "Settings")]
+    pub config: Option<PathBuf>,
+
     #[command(flatten)]
     pub log: LogArgs,
+}
+
+impl Cli {
+    /// The command line, with the settings of the file that it names. Ends the process where one is wrong, or help is asked for.
+    ///
+    /// # Errors
+    /// The file cannot be used.
+    pub fn read(arguments: &[OsString]) -> Result<Self, ConfigError> {
+        let matches = with_settings(Self::command(), arguments)?.get_matches_from(arguments);
+        Ok(Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()))
+    }
 }
 
 #[derive(Subcommand, Debug)]
@@ -247,7 +264,6 @@ fn chunk_size(text: &str) -> Result<ChunkSize, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_sound() {

@@ -8,7 +8,10 @@ use std::fmt::Write;
 pub fn page() -> String {
     let mut page = String::from(
         "# Options and variables\n\n<!-- Made of the program by `make docs`; a test checks that it is up to date. -->\n\n\
-         Every option can also be given as an environment variable; the option wins. Times are seconds, also broken ones.\n",
+         Every option can also be given as an environment variable; the option wins. Times are seconds, also broken ones.\n\n\
+         With `--config FILE` or `SCRIPTORIUM_CONFIG` they come from a file in TOML, where variables and options win. Its\n\
+         names are those of the options, on the top level; one file may serve all commands, each takes what it knows:\n\n\
+         ```toml\ns3-endpoint = \"http://s3:9000\"\ns3-bucket = \"recordings\"\nworkers = 4\nallow-unauthenticated = true\n```\n",
     );
     let mut cli = Cli::command();
     cli.build();
@@ -33,7 +36,12 @@ fn push_command(page: &mut String, command: &Command, name: &str) {
     let mut args: Vec<&Arg> =
         command.get_arguments().filter(|arg| !matches!(arg.get_id().as_str(), "help" | "version")).collect();
     // Stable: within a heading the order of the program stays.
-    args.sort_by_key(|arg| arg.get_help_heading().map_or(0, |heading| 1 + usize::from(heading == "Logging")));
+    args.sort_by_key(|arg| match arg.get_help_heading() {
+        None => 0,
+        Some("Settings") => 2,
+        Some("Logging") => 3,
+        Some(_) => 1,
+    });
     for arg in args {
         let this = arg.get_help_heading().unwrap_or("General");
         if heading != Some(this) {

@@ -3,6 +3,7 @@
 //! The comments of the fields are the help text and, with it, `docs/config.md`.
 
 mod engine;
+mod file;
 mod limits;
 mod log;
 mod network;
@@ -13,6 +14,7 @@ mod times;
 mod values;
 
 pub use engine::EngineArgs;
+pub use file::with_settings;
 pub use limits::{LimitArgs, parallel_chunks};
 pub use log::{LogArgs, LogFormat};
 pub use network::NetworkArgs;
@@ -21,11 +23,15 @@ pub use services::{BrokerArgs, BucketArgs, JobStoreArgs};
 pub use storage::{StorageArgs, default_cache_dir, default_data_dir};
 pub use times::{DrainArgs, PartArgs, SweepArgs};
 
+use std::path::PathBuf;
 use thiserror::Error;
 
 /// A setting that cannot be used as it is.
 #[derive(Debug, Error)]
 pub enum ConfigError {
+    /// The file that `--config` names. What stands in it is not told: it may hold a password.
+    #[error("{}: {reason}", path.display())]
+    File { path: PathBuf, reason: String },
     #[error(
         "cannot tell where data belongs, because neither XDG_DATA_HOME nor HOME is set; name a folder with --data-dir"
     )]
