@@ -2,6 +2,7 @@
 
 use crate::assembly::assemble;
 use crate::merge::merge;
+use futures::future::BoxFuture;
 use scriptorium_contracts::JobId;
 use scriptorium_contracts::failure::{Failure, FailureCode};
 use scriptorium_contracts::job::Input;
@@ -32,28 +33,30 @@ pub enum CoordinatorError {
 }
 
 /// Handles messages until `shutdown`; what has begun is finished first.
-pub async fn run(
+pub fn run(
     config: CoordinatorConfig,
     jobs: Jobs,
     shutdown: CancellationToken,
-) -> Result<(), CoordinatorError> {
-    let parallel = config.parallel.max(1);
-    let mut messages = jobs.queue.consume(Topic::Coordinator, parallel).await?;
-    let mut running = JoinSet::new();
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => break,
-            Some(ended) = running.join_next() => log_panic(ended),
-            delivery = messages.next(), if running.len() < parallel => match delivery {
-                Some(delivery) => { running.spawn(handle(jobs.clone(), delivery)); }
-                None => break,
-            },
+) -> BoxFuture<'static, Result<(), CoordinatorError>> {
+    Box::pin(async move {
+        let parallel = config.parallel.max(1);
+        let mut messages = jobs.queue.consume(Topic::Coordinator, parallel).await?;
+        let mut running = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                Some(ended) = running.join_next() => log_panic(ended),
+                delivery = messages.next(), if running.len() < parallel => match delivery {
+                    Some(delivery) => { running.spawn(handle(jobs.clone(), delivery)); }
+                    None => break,
+                },
+            }
         }
-    }
-    while let Some(ended) = running.join_next().await {
-        log_panic(ended);
-    }
-    Ok(())
+        while let Some(ended) = running.join_next().await {
+            log_panic(ended);
+        }
+        Ok(())
+    })
 }
 
 fn log_panic(ended: Result<(), tokio::task::JoinError>) {

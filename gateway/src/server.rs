@@ -5,6 +5,7 @@ use crate::router::router;
 use crate::stall::StallGuard;
 use axum::Router;
 use axum::body::Body;
+use futures::future::BoxFuture;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -44,34 +45,36 @@ struct Server {
 
 /// Serves the API, and `extra` (the embedded object store) on the same port, until `shutdown`. Then live streams end,
 /// requests under way may finish for `config.shutdown_grace`, and what is left is cut off.
-pub async fn run(
+pub fn run(
     config: GatewayConfig,
     jobs: Jobs,
     extra: Option<Router>,
     listener: TcpListener,
     shutdown: CancellationToken,
-) -> Result<(), GatewayError> {
-    let address = listener.local_addr().map_err(GatewayError::Listener)?;
-    let (grace, max_connections) = (config.shutdown_grace, config.max_connections);
-    let (header_timeout, stall_timeout) = (config.header_timeout, config.stall_timeout);
-    let tasks = TaskTracker::new();
-    let api = router(config, jobs, shutdown.clone(), &tasks);
-    let router = match extra {
-        // Each with its own layers; what the object store does not know is the API's.
-        Some(extra) => extra.fallback_service(api),
-        None => api,
-    };
-    let abort = CancellationToken::new();
-    let server = Server { router, header_timeout, stall_timeout, shutdown, abort: abort.clone() };
-    tracing::info!(%address, "listening");
-    accept(&server, listener, max_connections, &tasks).await;
-    tasks.close();
-    if tokio::time::timeout(grace, tasks.wait()).await.is_err() {
-        tracing::warn!(connections = tasks.len(), "connections are cut off: they did not finish in time");
-        abort.cancel();
-        tasks.wait().await;
-    }
-    Ok(())
+) -> BoxFuture<'static, Result<(), GatewayError>> {
+    Box::pin(async move {
+        let address = listener.local_addr().map_err(GatewayError::Listener)?;
+        let (grace, max_connections) = (config.shutdown_grace, config.max_connections);
+        let (header_timeout, stall_timeout) = (config.header_timeout, config.stall_timeout);
+        let tasks = TaskTracker::new();
+        let api = router(config, jobs, shutdown.clone(), &tasks);
+        let router = match extra {
+            // Each with its own layers; what the object store does not know is the API's.
+            Some(extra) => extra.fallback_service(api),
+            None => api,
+        };
+        let abort = CancellationToken::new();
+        let server = Server { router, header_timeout, stall_timeout, shutdown, abort: abort.clone() };
+        tracing::info!(%address, "listening");
+        accept(&server, listener, max_connections, &tasks).await;
+        tasks.close();
+        if tokio::time::timeout(grace, tasks.wait()).await.is_err() {
+            tracing::warn!(connections = tasks.len(), "connections are cut off: they did not finish in time");
+            abort.cancel();
+            tasks.wait().await;
+        }
+        Ok(())
+    })
 }
 
 async fn accept(server: &Server, listener: TcpListener, max_connections: usize, tasks: &TaskTracker) {

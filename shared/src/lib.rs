@@ -3,6 +3,9 @@
 //!
 //! A port is an enum with one variant an adapter, its promises in prose, and a suite in [`testing`] that every
 //! adapter passes.
+//!
+//! What the other rooms call gives a boxed future: the body of an `async fn` is compiled in each crate that awaits it, and
+//! with it the clients of the services, again and again.
 
 pub mod bus;
 pub mod clock;

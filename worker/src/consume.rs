@@ -2,6 +2,7 @@
 
 use crate::engine::Engine;
 use crate::task::{self, TaskContext};
+use futures::future::BoxFuture;
 use scriptorium_contracts::failure::{Failure, FailureCode};
 use scriptorium_contracts::message::{ChunkTask, CoordinatorMessage, Report, VERSION, WorkerReport};
 use scriptorium_shared::objects::Objects;
@@ -34,31 +35,33 @@ pub enum WorkerError {
 }
 
 /// Works until `shutdown`. Chunks in work are then given up and handed back: they are computed again, to the same bytes.
-pub async fn run(
+pub fn run(
     config: WorkerConfig,
     engine: Engine,
     queue: Queue,
     objects: Objects,
     shutdown: CancellationToken,
-) -> Result<(), WorkerError> {
-    let slots = config.slots.max(1);
-    let mut tasks = queue.consume(Topic::Tasks, slots).await?;
-    let context = Arc::new(TaskContext::new(config, engine, queue, objects, shutdown.clone()));
-    let mut running = JoinSet::new();
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => break,
-            Some(ended) = running.join_next() => log_panic(ended),
-            delivery = tasks.next(), if running.len() < slots => match delivery {
-                Some(delivery) => { running.spawn(handle(Arc::clone(&context), delivery)); }
-                None => break,
-            },
+) -> BoxFuture<'static, Result<(), WorkerError>> {
+    Box::pin(async move {
+        let slots = config.slots.max(1);
+        let mut tasks = queue.consume(Topic::Tasks, slots).await?;
+        let context = Arc::new(TaskContext::new(config, engine, queue, objects, shutdown.clone()));
+        let mut running = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                Some(ended) = running.join_next() => log_panic(ended),
+                delivery = tasks.next(), if running.len() < slots => match delivery {
+                    Some(delivery) => { running.spawn(handle(Arc::clone(&context), delivery)); }
+                    None => break,
+                },
+            }
         }
-    }
-    while let Some(ended) = running.join_next().await {
-        log_panic(ended);
-    }
-    Ok(())
+        while let Some(ended) = running.join_next().await {
+            log_panic(ended);
+        }
+        Ok(())
+    })
 }
 
 fn log_panic(ended: Result<(), tokio::task::JoinError>) {

@@ -5,6 +5,7 @@
 use super::Wake;
 use crate::redis::{CONNECT_TIMEOUT, Link, RedisConfig, RedisError, Request, Waiting, connect, wake_channel};
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use redis::aio::{PubSubSink, PubSubStream};
 use redis::{Client, Msg};
 use scriptorium_contracts::JobId;
@@ -39,15 +40,20 @@ struct Inner {
 impl RedisBus {
     /// Returns when Redis has confirmed the subscription, so what is notified from then on is heard. Waits for a
     /// Redis that is not up yet, until `shutdown`; what a person must mend is an error at once.
-    pub async fn connect(config: &RedisConfig, shutdown: &CancellationToken) -> Result<Self, RedisError> {
-        let link = connect(config, shutdown).await?;
-        let (client, address) = config.client()?;
-        let (channel, wakes) = (wake_channel(config), broadcast::Sender::new(CAPACITY));
-        let listener = Listener { client, address, channel: channel.clone(), wakes: wakes.clone() };
-        let subscribed = listener.subscribe_until(shutdown).await?;
-        let mut listening = JoinSet::new();
-        listening.spawn(listener.run(subscribed));
-        Ok(Self { inner: Arc::new(Inner { link, channel, wakes, _listening: listening }) })
+    pub fn connect<'a>(
+        config: &'a RedisConfig,
+        shutdown: &'a CancellationToken,
+    ) -> BoxFuture<'a, Result<Self, RedisError>> {
+        Box::pin(async move {
+            let link = connect(config, shutdown).await?;
+            let (client, address) = config.client()?;
+            let (channel, wakes) = (wake_channel(config), broadcast::Sender::new(CAPACITY));
+            let listener = Listener { client, address, channel: channel.clone(), wakes: wakes.clone() };
+            let subscribed = listener.subscribe_until(shutdown).await?;
+            let mut listening = JoinSet::new();
+            listening.spawn(listener.run(subscribed));
+            Ok(Self { inner: Arc::new(Inner { link, channel, wakes, _listening: listening }) })
+        })
     }
 
     /// A wake-up that can't be told is lost, which readers put up with.

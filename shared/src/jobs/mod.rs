@@ -17,6 +17,7 @@ use crate::queue::Queue;
 use crate::store::{Commit, Created, Idempotency, Store};
 use backon::{BackoffBuilder, ExponentialBuilder};
 pub use error::JobsError;
+use futures::future::BoxFuture;
 use scriptorium_contracts::job::{self, Effect, Input, JobHeader, NewJob, PendingEffect, Step, StepError};
 use scriptorium_contracts::{JobId, Timestamp};
 use std::sync::Arc;
@@ -69,47 +70,51 @@ impl Jobs {
     }
 
     /// Makes a job.
-    pub async fn create(
+    pub fn create(
         &self,
         new: NewJob,
         idempotency: Option<Idempotency>,
-    ) -> Result<CreatedJob, JobsError> {
-        let step = job::create(new, clock::now());
-        match self.store.create(&step, idempotency).await? {
-            Created::New => {
-                self.wake(step.header.id).await;
-                Ok(CreatedJob::New(step.header))
+    ) -> BoxFuture<'_, Result<CreatedJob, JobsError>> {
+        Box::pin(async move {
+            let step = job::create(new, clock::now());
+            match self.store.create(&step, idempotency).await? {
+                Created::New => {
+                    self.wake(step.header.id).await;
+                    Ok(CreatedJob::New(step.header))
+                }
+                Created::Existing(id) => {
+                    let header = self.header(id).await?.ok_or(JobsError::NoSuchJob(id))?;
+                    Ok(CreatedJob::Existing(header))
+                }
+                Created::KeyReused => Ok(CreatedJob::KeyReused),
             }
-            Created::Existing(id) => {
-                let header = self.header(id).await?.ok_or(JobsError::NoSuchJob(id))?;
-                Ok(CreatedJob::Existing(header))
-            }
-            Created::KeyReused => Ok(CreatedJob::KeyReused),
-        }
+        })
     }
 
     /// Lets something happen to a job and returns its header after that. Once it has returned, the change is safe;
     /// its effects are performed or remembered. If it is dropped half-way, the change may have happened or not.
-    pub async fn advance(&self, job: JobId, input: Input) -> Result<JobHeader, JobsError> {
-        let mut pauses = ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(1))
-            .with_max_delay(Duration::from_millis(30))
-            .with_max_times(MAX_TRIES - 1)
-            .with_jitter()
-            .build();
-        let (header, messages) = loop {
-            match self.try_advance(job, &input).await? {
-                Tried::Same(header) => return Ok(header),
-                Tried::Done(header, messages) => break (header, messages),
-                Tried::Conflict => match pauses.next() {
-                    Some(pause) => tokio::time::sleep(pause).await,
-                    None => return Err(JobsError::Busy(job)),
-                },
-            }
-        };
-        self.wake(job).await;
-        self.send_fresh(job, messages).await;
-        Ok(header)
+    pub fn advance(&self, job: JobId, input: Input) -> BoxFuture<'_, Result<JobHeader, JobsError>> {
+        Box::pin(async move {
+            let mut pauses = ExponentialBuilder::default()
+                .with_min_delay(Duration::from_millis(1))
+                .with_max_delay(Duration::from_millis(30))
+                .with_max_times(MAX_TRIES - 1)
+                .with_jitter()
+                .build();
+            let (header, messages) = loop {
+                match self.try_advance(job, &input).await? {
+                    Tried::Same(header) => return Ok(header),
+                    Tried::Done(header, messages) => break (header, messages),
+                    Tried::Conflict => match pauses.next() {
+                        Some(pause) => tokio::time::sleep(pause).await,
+                        None => return Err(JobsError::Busy(job)),
+                    },
+                }
+            };
+            self.wake(job).await;
+            self.send_fresh(job, messages).await;
+            Ok(header)
+        })
     }
 
     /// The job as it is now.

@@ -6,6 +6,7 @@ use crate::clock;
 use crate::objects::ObjectsError;
 use crate::queue::Topic;
 use crate::store::DueEffect;
+use futures::future::BoxFuture;
 use futures::future::join_all;
 use scriptorium_contracts::job::{ChunkRecord, ChunkState, Effect, PartState, PendingEffect, Redo};
 use scriptorium_contracts::message::{ChunkTask, CoordinatorMessage, VERSION};
@@ -63,30 +64,32 @@ impl Unavailable {
 impl Jobs {
     /// Performs what is due and has not been performed, and returns how many effects that was. What fails is logged
     /// and stays remembered. Fails only if the store does.
-    pub async fn perform_due(&self) -> Result<usize, JobsError> {
-        let now = clock::now();
-        let (mut performed, mut after, mut unavailable) = (0, None, Unavailable::default());
-        loop {
-            let page = self.store.due_effects(now, after, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(performed) };
-            after = Some(last.key);
-            let mut done = Vec::with_capacity(page.len());
-            // Messages first: someone waits for them.
-            let (messages, rest): (Vec<_>, Vec<_>) = page.into_iter().partition(is_message);
-            for due in messages.into_iter().chain(rest) {
-                let (job, number) = (due.key.job, due.key.number);
-                match due.effect {
-                    Ok(effect) => {
-                        if self.perform_or_leave(job, number, &effect, &mut unavailable).await {
-                            done.push((job, number));
+    pub fn perform_due(&self) -> BoxFuture<'_, Result<usize, JobsError>> {
+        Box::pin(async move {
+            let now = clock::now();
+            let (mut performed, mut after, mut unavailable) = (0, None, Unavailable::default());
+            loop {
+                let page = self.store.due_effects(now, after, PAGE).await?;
+                let Some(last) = page.last() else { return Ok(performed) };
+                after = Some(last.key);
+                let mut done = Vec::with_capacity(page.len());
+                // Messages first: someone waits for them.
+                let (messages, rest): (Vec<_>, Vec<_>) = page.into_iter().partition(is_message);
+                for due in messages.into_iter().chain(rest) {
+                    let (job, number) = (due.key.job, due.key.number);
+                    match due.effect {
+                        Ok(effect) => {
+                            if self.perform_or_leave(job, number, &effect, &mut unavailable).await {
+                                done.push((job, number));
+                            }
                         }
+                        Err(error) => tracing::error!(%job, number, %error, "an effect can't be performed"),
                     }
-                    Err(error) => tracing::error!(%job, number, %error, "an effect can't be performed"),
                 }
+                performed += done.len();
+                self.forget(done).await;
             }
-            performed += done.len();
-            self.forget(done).await;
-        }
+        })
     }
 
     /// Sends the messages of a commit of this process. What fails is left to the sweep.

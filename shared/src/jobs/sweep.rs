@@ -4,6 +4,7 @@
 use super::perform::in_time;
 use super::{Jobs, JobsError};
 use crate::clock;
+use futures::future::BoxFuture;
 use futures::{StreamExt, stream};
 use scriptorium_contracts::job::{ChunkRecord, ChunkState, Input, JobHeader, JobState, PartState};
 use scriptorium_contracts::{JobId, Timestamp, objects};
@@ -25,8 +26,8 @@ impl Jobs {
     /// To be called at the start of a process with an *embedded* queue, before anything consumes: the messages of
     /// the process before this one are gone, so every chunk that was in flight is queued again and every assembly
     /// asked for again. With a queue that survives its clients nothing is lost and nothing is to be done.
-    pub async fn recover(&self) -> Result<(), JobsError> {
-        self.take_up(Lost::All).await
+    pub fn recover(&self) -> BoxFuture<'_, Result<(), JobsError>> {
+        Box::pin(async move { self.take_up(Lost::All).await })
     }
 
     /// A job store that was restarted may have forgotten its last second: that a worker began a task, or that it was done
@@ -78,24 +79,26 @@ impl Jobs {
 
     /// One sweep over everything. What fails for one job is logged and keeps no other job waiting; fails only if the
     /// store does not answer.
-    pub async fn sweep_once(&self) -> Result<(), JobsError> {
-        self.heal().await?;
-        self.perform_due().await?;
-        // Once the object store has not answered, the rest of the sweep does without it.
-        let objects_answer = &AtomicBool::new(true);
-        let mut after = None;
-        loop {
-            let page = self.store.jobs_to_sweep(after, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some(*last);
-            stream::iter(page)
-                .for_each_concurrent(AT_ONCE, |job| async move {
-                    if let Err(error) = self.sweep_job(job, objects_answer).await {
-                        report(&error, Some(job));
-                    }
-                })
-                .await;
-        }
+    pub fn sweep_once(&self) -> BoxFuture<'_, Result<(), JobsError>> {
+        Box::pin(async move {
+            self.heal().await?;
+            self.perform_due().await?;
+            // Once the object store has not answered, the rest of the sweep does without it.
+            let objects_answer = &AtomicBool::new(true);
+            let mut after = None;
+            loop {
+                let page = self.store.jobs_to_sweep(after, PAGE).await?;
+                let Some(last) = page.last() else { return Ok(()) };
+                after = Some(*last);
+                stream::iter(page)
+                    .for_each_concurrent(AT_ONCE, |job| async move {
+                        if let Err(error) = self.sweep_job(job, objects_answer).await {
+                            report(&error, Some(job));
+                        }
+                    })
+                    .await;
+            }
+        })
     }
 
     async fn sweep_job(&self, job: JobId, objects_answer: &AtomicBool) -> Result<(), JobsError> {
@@ -144,9 +147,11 @@ impl Jobs {
     }
 
     /// Sweeps at once and then every `every`, and performs delayed effects when they are due, until `shutdown`.
-    pub async fn run_sweeper(self, every: Duration, shutdown: CancellationToken) {
-        // A sweep that is dropped half-way has done half its work; the next one does the rest.
-        shutdown.run_until_cancelled(self.sweep_for_ever(every)).await;
+    pub fn run_sweeper(self, every: Duration, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            // A sweep that is dropped half-way has done half its work; the next one does the rest.
+            shutdown.run_until_cancelled(self.sweep_for_ever(every)).await;
+        })
     }
 
     async fn sweep_for_ever(&self, every: Duration) {

@@ -2,6 +2,7 @@
 
 use super::{CallLimits, MINUTE_MS, POLL_MS, Permit, milliseconds};
 use crate::redis::{Link, RedisConfig, RedisError, Request, connect};
+use futures::future::BoxFuture;
 use redis::{Cmd, Script};
 use scriptorium_contracts::Timestamp;
 use sha2::{Digest, Sha256};
@@ -30,9 +31,14 @@ struct Keys {
 
 impl RedisLimiter {
     /// Waits for a Redis that is not up yet, until `shutdown`; what a person must mend is an error at once.
-    pub async fn connect(config: &RedisConfig, shutdown: &CancellationToken) -> Result<Self, RedisError> {
-        let link = connect(config, shutdown).await?;
-        Ok(Self { link, prefix: config.prefix.as_str().into() })
+    pub fn connect<'a>(
+        config: &'a RedisConfig,
+        shutdown: &'a CancellationToken,
+    ) -> BoxFuture<'a, Result<Self, RedisError>> {
+        Box::pin(async move {
+            let link = connect(config, shutdown).await?;
+            Ok(Self { link, prefix: config.prefix.as_str().into() })
+        })
     }
 
     fn keys(&self, name: &str) -> Keys {

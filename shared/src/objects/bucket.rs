@@ -6,6 +6,7 @@ use aws_sdk_s3::types::{
     CorsConfiguration, CorsRule, CreateBucketConfiguration, ExpirationStatus, LifecycleExpiration,
     LifecycleRule, LifecycleRuleFilter,
 };
+use futures::future::BoxFuture;
 
 use super::{Objects, ObjectsError};
 
@@ -41,20 +42,25 @@ impl Objects {
     ///
     /// # Errors
     /// The store does not answer or refuses.
-    pub async fn prepare_bucket(&self, settings: &BucketSettings) -> Result<PreparedBucket, ObjectsError> {
-        let created = match self.ping().await {
-            Ok(()) => false,
-            Err(ObjectsError::NoSuchBucket(_)) => self.create_bucket(&settings.region).await?,
-            Err(other) => return Err(other),
-        };
-        let mut unsupported = Vec::new();
-        if !supported(self.set_cors(&settings.cors_origins).await)? {
-            unsupported.push("cors");
-        }
-        if !supported(self.set_lifecycle(settings.expire_days).await)? {
-            unsupported.push("lifecycle");
-        }
-        Ok(PreparedBucket { created, unsupported })
+    pub fn prepare_bucket<'a>(
+        &'a self,
+        settings: &'a BucketSettings,
+    ) -> BoxFuture<'a, Result<PreparedBucket, ObjectsError>> {
+        Box::pin(async move {
+            let created = match self.ping().await {
+                Ok(()) => false,
+                Err(ObjectsError::NoSuchBucket(_)) => self.create_bucket(&settings.region).await?,
+                Err(other) => return Err(other),
+            };
+            let mut unsupported = Vec::new();
+            if !supported(self.set_cors(&settings.cors_origins).await)? {
+                unsupported.push("cors");
+            }
+            if !supported(self.set_lifecycle(settings.expire_days).await)? {
+                unsupported.push("lifecycle");
+            }
+            Ok(PreparedBucket { created, unsupported })
+        })
     }
 
     /// False if somebody else has made it in the meantime.

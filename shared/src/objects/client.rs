@@ -1,5 +1,6 @@
 //! The one client of the object store, the same over any S3 and over the embedded one.
 
+use futures::future::BoxFuture;
 use std::time::Duration;
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
@@ -70,12 +71,17 @@ impl Access {
     ///
     /// # Errors
     /// There are none, or their source does not answer.
-    pub async fn from_surroundings(region: &str) -> Result<Self, ObjectsError> {
-        let region = Region::new(region.to_owned());
-        let chain = DefaultCredentialsChain::builder().region(region).build().await;
-        let provider = SharedCredentialsProvider::new(chain);
-        provider.provide_credentials().await.map_err(|error| ObjectsError::NoCredentials(error.into()))?;
-        Ok(Self::Provider(provider))
+    pub fn from_surroundings(region: &str) -> BoxFuture<'_, Result<Self, ObjectsError>> {
+        Box::pin(async move {
+            let region = Region::new(region.to_owned());
+            let chain = DefaultCredentialsChain::builder().region(region).build().await;
+            let provider = SharedCredentialsProvider::new(chain);
+            provider
+                .provide_credentials()
+                .await
+                .map_err(|error| ObjectsError::NoCredentials(error.into()))?;
+            Ok(Self::Provider(provider))
+        })
     }
 
     fn provider(self) -> Result<SharedCredentialsProvider, ObjectsError> {
@@ -138,57 +144,75 @@ impl Objects {
     /// the URL begins with `public_base` (`http(s)://host[:port]`), else with the public endpoint, else with the
     /// endpoint. Fails with [`ObjectsError::Request`] when `public_base` is no such address or the expiry is out of
     /// range (up to seven days).
-    pub async fn presign_put(
-        &self,
-        key: &str,
+    pub fn presign_put<'a>(
+        &'a self,
+        key: &'a str,
         size: u64,
         expires: Duration,
-        public_base: Option<&str>,
-    ) -> Result<String, ObjectsError> {
-        let base = public_base.or(self.public_endpoint.as_deref());
-        presign_put(&self.client, &self.bucket, key, size, expires, base).await
+        public_base: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<String, ObjectsError>> {
+        Box::pin(async move {
+            let base = public_base.or(self.public_endpoint.as_deref());
+            presign_put(&self.client, &self.bucket, key, size, expires, base).await
+        })
     }
 
     /// The object's size in bytes; `None` when there is no such object.
-    pub async fn size(&self, key: &str) -> Result<Option<u64>, ObjectsError> {
-        match self.client.head_object().bucket(&self.bucket).key(key).send().await {
-            Ok(head) => {
-                let size = head.content_length().and_then(|size| u64::try_from(size).ok());
-                size.map(Some).ok_or(ObjectsError::Answer("an object without a size"))
+    pub fn size<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<u64>, ObjectsError>> {
+        Box::pin(async move {
+            match self.client.head_object().bucket(&self.bucket).key(key).send().await {
+                Ok(head) => {
+                    let size = head.content_length().and_then(|size| u64::try_from(size).ok());
+                    size.map(Some).ok_or(ObjectsError::Answer("an object without a size"))
+                }
+                Err(error) if error.as_service_error().is_some_and(HeadObjectError::is_not_found) => Ok(None),
+                Err(error) => Err(ObjectsError::from_sdk(error)),
             }
-            Err(error) if error.as_service_error().is_some_and(HeadObjectError::is_not_found) => Ok(None),
-            Err(error) => Err(ObjectsError::from_sdk(error)),
-        }
+        })
     }
 
     /// Up to `len` bytes from `offset` on: fewer at the object's end, none beyond it; `None` when there is no such
     /// object. An answer that breaks off is asked for again.
-    pub async fn read(&self, key: &str, offset: u64, len: usize) -> Result<Option<Bytes>, ObjectsError> {
-        // Beyond what S3 can count: the object ends before that.
-        if len == 0 || i64::try_from(offset).is_err() {
-            return Ok(self.size(key).await?.map(|_| Bytes::new()));
-        }
-        let last = offset.saturating_add(len as u64 - 1).min(i64::MAX as u64);
-        let range = format!("bytes={offset}-{last}");
-        let mut attempt = 1;
-        loop {
-            let get = self.client.get_object().bucket(&self.bucket).key(key).range(&range);
-            let object = match get.send().await {
-                Ok(object) => object,
-                Err(error) => return nothing_read(error),
-            };
-            match collect(object, offset, len).await {
-                Err(ObjectsError::Unavailable(_)) if attempt < READS => attempt += 1,
-                read => return read.map(Some),
+    pub fn read<'a>(
+        &'a self,
+        key: &'a str,
+        offset: u64,
+        len: usize,
+    ) -> BoxFuture<'a, Result<Option<Bytes>, ObjectsError>> {
+        Box::pin(async move {
+            // Beyond what S3 can count: the object ends before that.
+            if len == 0 || i64::try_from(offset).is_err() {
+                return Ok(self.size(key).await?.map(|_| Bytes::new()));
             }
-        }
+            let last = offset.saturating_add(len as u64 - 1).min(i64::MAX as u64);
+            let range = format!("bytes={offset}-{last}");
+            let mut attempt = 1;
+            loop {
+                let get = self.client.get_object().bucket(&self.bucket).key(key).range(&range);
+                let object = match get.send().await {
+                    Ok(object) => object,
+                    Err(error) => return nothing_read(error),
+                };
+                match collect(object, offset, len).await {
+                    Err(ObjectsError::Unavailable(_)) if attempt < READS => attempt += 1,
+                    read => return read.map(Some),
+                }
+            }
+        })
     }
 
     /// Writes the object whole, in place of an older one. Once it returns, the bytes are safe.
-    pub async fn write(&self, key: &str, body: Bytes, content_type: &str) -> Result<(), ObjectsError> {
-        let put = self.client.put_object().bucket(&self.bucket).key(key).content_type(content_type);
-        put.body(ByteStream::from(body)).send().await.map_err(ObjectsError::from_sdk)?;
-        Ok(())
+    pub fn write<'a>(
+        &'a self,
+        key: &'a str,
+        body: Bytes,
+        content_type: &'a str,
+    ) -> BoxFuture<'a, Result<(), ObjectsError>> {
+        Box::pin(async move {
+            let put = self.client.put_object().bucket(&self.bucket).key(key).content_type(content_type);
+            put.body(ByteStream::from(body)).send().await.map_err(ObjectsError::from_sdk)?;
+            Ok(())
+        })
     }
 
     /// Keys and sizes of all objects under the prefix, in the order of their keys; more than [`MAX_LISTED`] are
@@ -227,48 +251,59 @@ impl Objects {
         Err(ObjectsError::TooMany)
     }
 
-    async fn delete_batch(&self, batch: &[(String, u64)]) -> Result<(), ObjectsError> {
-        let keys = batch.iter().map(|(key, _)| ObjectIdentifier::builder().key(key).build());
-        let keys: Vec<_> =
-            keys.collect::<Result<_, _>>().map_err(|_| ObjectsError::Answer("a key is missing"))?;
-        let delete = Delete::builder().set_objects(Some(keys)).quiet(true).build();
-        let delete = delete.map_err(|_| ObjectsError::Request("nothing to delete"))?;
-        let request = self.client.delete_objects().bucket(&self.bucket).delete(delete);
-        let answer = request.send().await.map_err(ObjectsError::from_sdk)?;
-        let Some(error) = answer.errors().first() else { return Ok(()) };
-        let cause = Cause::from(format!("{error:?}"));
-        match error.code() {
-            Some("AccessDenied") => Err(ObjectsError::Denied(cause)),
-            _ => Err(ObjectsError::Unavailable(cause)),
-        }
+    fn delete_batch<'a>(&'a self, batch: &'a [(String, u64)]) -> BoxFuture<'a, Result<(), ObjectsError>> {
+        Box::pin(async move {
+            let keys = batch.iter().map(|(key, _)| ObjectIdentifier::builder().key(key).build());
+            let keys: Vec<_> =
+                keys.collect::<Result<_, _>>().map_err(|_| ObjectsError::Answer("a key is missing"))?;
+            let delete = Delete::builder().set_objects(Some(keys)).quiet(true).build();
+            let delete = delete.map_err(|_| ObjectsError::Request("nothing to delete"))?;
+            let request = self.client.delete_objects().bucket(&self.bucket).delete(delete);
+            let answer = request.send().await.map_err(ObjectsError::from_sdk)?;
+            let Some(error) = answer.errors().first() else { return Ok(()) };
+            let cause = Cause::from(format!("{error:?}"));
+            match error.code() {
+                Some("AccessDenied") => Err(ObjectsError::Denied(cause)),
+                _ => Err(ObjectsError::Unavailable(cause)),
+            }
+        })
     }
 
-    async fn page(&self, prefix: &str, token: Option<String>) -> Result<Page, ObjectsError> {
-        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
-        let answer = request.set_continuation_token(token).send().await.map_err(ObjectsError::from_sdk)?;
-        let objects = answer.contents().iter().map(|object| {
-            let size = object.size().and_then(|size| u64::try_from(size).ok());
-            let named = object.key().map(str::to_owned).zip(size);
-            named.ok_or(ObjectsError::Answer("a listed object without a key or a size"))
-        });
-        let objects = objects.collect::<Result<Vec<_>, _>>()?;
-        if answer.is_truncated() != Some(true) {
-            return Ok(Page { objects, next: None });
-        }
-        let next = answer.next_continuation_token().map(str::to_owned);
-        let next = next.ok_or(ObjectsError::Answer("a listing goes on and does not say where"))?;
-        Ok(Page { objects, next: Some(next) })
+    fn page<'a>(
+        &'a self,
+        prefix: &'a str,
+        token: Option<String>,
+    ) -> BoxFuture<'a, Result<Page, ObjectsError>> {
+        Box::pin(async move {
+            let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+            let answer =
+                request.set_continuation_token(token).send().await.map_err(ObjectsError::from_sdk)?;
+            let objects = answer.contents().iter().map(|object| {
+                let size = object.size().and_then(|size| u64::try_from(size).ok());
+                let named = object.key().map(str::to_owned).zip(size);
+                named.ok_or(ObjectsError::Answer("a listed object without a key or a size"))
+            });
+            let objects = objects.collect::<Result<Vec<_>, _>>()?;
+            if answer.is_truncated() != Some(true) {
+                return Ok(Page { objects, next: None });
+            }
+            let next = answer.next_continuation_token().map(str::to_owned);
+            let next = next.ok_or(ObjectsError::Answer("a listing goes on and does not say where"))?;
+            Ok(Page { objects, next: Some(next) })
+        })
     }
 
     /// Whether the store answers, knows us and has the bucket.
-    pub async fn ping(&self) -> Result<(), ObjectsError> {
-        match self.client.head_bucket().bucket(&self.bucket).send().await {
-            Ok(_) => Ok(()),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_not_found()) => {
-                Err(ObjectsError::NoSuchBucket(Cause::from("HEAD of the bucket: not found")))
+    pub fn ping(&self) -> BoxFuture<'_, Result<(), ObjectsError>> {
+        Box::pin(async move {
+            match self.client.head_bucket().bucket(&self.bucket).send().await {
+                Ok(_) => Ok(()),
+                Err(error) if error.as_service_error().is_some_and(|e| e.is_not_found()) => {
+                    Err(ObjectsError::NoSuchBucket(Cause::from("HEAD of the bucket: not found")))
+                }
+                Err(error) => Err(ObjectsError::from_sdk(error)),
             }
-            Err(error) => Err(ObjectsError::from_sdk(error)),
-        }
+        })
     }
 }
 

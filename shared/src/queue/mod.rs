@@ -22,6 +22,7 @@ mod rabbitmq;
 use bytes::Bytes;
 pub use delays::RetryDelays;
 pub use embedded::{EmbeddedConsumer, EmbeddedQueue, EmbeddedTicket};
+use futures::future::BoxFuture;
 pub use rabbitmq::{Bounds, RabbitMqConfig, RabbitMqConsumer, RabbitMqQueue, RabbitMqTicket};
 use thiserror::Error;
 
@@ -82,46 +83,56 @@ pub enum Queue {
 
 impl Queue {
     /// Returns once the message is safe.
-    pub async fn publish(&self, topic: Topic, payload: Vec<u8>) -> Result<(), QueueError> {
-        if payload.len() > MAX_MESSAGE_BYTES {
-            return Err(QueueError::TooLong(payload.len()));
-        }
-        match self {
-            Self::Embedded(queue) => queue.publish(topic, payload.into()),
-            Self::RabbitMq(queue) => queue.publish(topic, &payload).await,
-        }
+    pub fn publish(&self, topic: Topic, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>> {
+        Box::pin(async move {
+            if payload.len() > MAX_MESSAGE_BYTES {
+                return Err(QueueError::TooLong(payload.len()));
+            }
+            match self {
+                Self::Embedded(queue) => queue.publish(topic, payload.into()),
+                Self::RabbitMq(queue) => queue.publish(topic, &payload).await,
+            }
+        })
     }
 
     /// A new consumer with its own bound on unacknowledged deliveries (at least 1).
-    pub async fn consume(&self, topic: Topic, prefetch: usize) -> Result<Consumer, QueueError> {
-        match self {
-            Self::Embedded(queue) => Ok(Consumer::Embedded(queue.consume(topic, prefetch)?)),
-            Self::RabbitMq(queue) => Ok(Consumer::RabbitMq(queue.consume(topic, prefetch).await?)),
-        }
+    pub fn consume(&self, topic: Topic, prefetch: usize) -> BoxFuture<'_, Result<Consumer, QueueError>> {
+        Box::pin(async move {
+            match self {
+                Self::Embedded(queue) => Ok(Consumer::Embedded(queue.consume(topic, prefetch)?)),
+                Self::RabbitMq(queue) => Ok(Consumer::RabbitMq(queue.consume(topic, prefetch).await?)),
+            }
+        })
     }
 
     /// Readiness: can messages be published?
-    pub async fn ping(&self) -> Result<(), QueueError> {
-        match self {
-            Self::Embedded(queue) => queue.ping(),
-            Self::RabbitMq(queue) => queue.ping(),
-        }
+    pub fn ping(&self) -> BoxFuture<'_, Result<(), QueueError>> {
+        Box::pin(async move {
+            match self {
+                Self::Embedded(queue) => queue.ping(),
+                Self::RabbitMq(queue) => queue.ping(),
+            }
+        })
     }
 
     /// How many messages have been put aside, by [`Delivery::dead_letter`] or because they were delivered too often.
-    pub async fn dead_letters(&self) -> Result<u64, QueueError> {
-        match self {
-            Self::Embedded(queue) => Ok(queue.dead_letters()),
-            Self::RabbitMq(queue) => queue.dead_letters().await,
-        }
+    pub fn dead_letters(&self) -> BoxFuture<'_, Result<u64, QueueError>> {
+        Box::pin(async move {
+            match self {
+                Self::Embedded(queue) => Ok(queue.dead_letters()),
+                Self::RabbitMq(queue) => queue.dead_letters().await,
+            }
+        })
     }
 
     /// Consumers end, publishers are refused. Deliveries in hand can still be acknowledged.
-    pub async fn close(&self) {
-        match self {
-            Self::Embedded(queue) => queue.close(),
-            Self::RabbitMq(queue) => queue.close().await,
-        }
+    pub fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            match self {
+                Self::Embedded(queue) => queue.close(),
+                Self::RabbitMq(queue) => queue.close().await,
+            }
+        })
     }
 }
 
@@ -168,39 +179,47 @@ enum Ticket {
 
 impl Delivery {
     /// Done with it: it is not delivered again. Call it only when what followed from the message is safe.
-    pub async fn ack(self) -> Result<(), QueueError> {
-        match self.ticket {
-            Ticket::Embedded(ticket) => ticket.ack(),
-            Ticket::RabbitMq(ticket) => ticket.ack().await?,
-        }
-        Ok(())
+    pub fn ack(self) -> BoxFuture<'static, Result<(), QueueError>> {
+        Box::pin(async move {
+            match self.ticket {
+                Ticket::Embedded(ticket) => ticket.ack(),
+                Ticket::RabbitMq(ticket) => ticket.ack().await?,
+            }
+            Ok(())
+        })
     }
 
     /// Hands it back, behind what waits already: it could be handled at once, but not by this process.
-    pub async fn requeue(self) -> Result<(), QueueError> {
-        match self.ticket {
-            Ticket::Embedded(ticket) => ticket.requeue(),
-            Ticket::RabbitMq(ticket) => ticket.requeue(&self.payload).await?,
-        }
-        Ok(())
+    pub fn requeue(self) -> BoxFuture<'static, Result<(), QueueError>> {
+        Box::pin(async move {
+            match self.ticket {
+                Ticket::Embedded(ticket) => ticket.requeue(),
+                Ticket::RabbitMq(ticket) => ticket.requeue(&self.payload).await?,
+            }
+            Ok(())
+        })
     }
 
     /// It can't be handled now: it comes again after a pause that grows with [`Self::retries`] (see [`RetryDelays`]).
     /// Others are delivered meanwhile.
-    pub async fn retry_later(self) -> Result<(), QueueError> {
-        match self.ticket {
-            Ticket::Embedded(ticket) => ticket.retry_later(self.retries),
-            Ticket::RabbitMq(ticket) => ticket.retry_later(&self.payload).await?,
-        }
-        Ok(())
+    pub fn retry_later(self) -> BoxFuture<'static, Result<(), QueueError>> {
+        Box::pin(async move {
+            match self.ticket {
+                Ticket::Embedded(ticket) => ticket.retry_later(self.retries),
+                Ticket::RabbitMq(ticket) => ticket.retry_later(&self.payload).await?,
+            }
+            Ok(())
+        })
     }
 
     /// It can never be handled: it is kept aside, with `reason`, until a person looks at it.
-    pub async fn dead_letter(self, reason: &str) -> Result<(), QueueError> {
-        match self.ticket {
-            Ticket::Embedded(ticket) => ticket.dead_letter(reason),
-            Ticket::RabbitMq(ticket) => ticket.dead_letter(&self.payload, reason).await?,
-        }
-        Ok(())
+    pub fn dead_letter(self, reason: &str) -> BoxFuture<'_, Result<(), QueueError>> {
+        Box::pin(async move {
+            match self.ticket {
+                Ticket::Embedded(ticket) => ticket.dead_letter(reason),
+                Ticket::RabbitMq(ticket) => ticket.dead_letter(&self.payload, reason).await?,
+            }
+            Ok(())
+        })
     }
 }

@@ -9,6 +9,7 @@
 
 use super::RedisError;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use futures::future::BoxFuture;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, RedisResult, Script, Value};
 use std::fmt;
@@ -178,17 +179,19 @@ impl Link {
         }
     }
 
-    async fn make(&self) -> Result<MultiplexedConnection, RedisError> {
-        // The time of each call is bounded here, not by the library, which would keep a dead connection.
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(None)
-            .set_concurrency_limit(MAX_IN_FLIGHT);
-        let making = self.inner.client.get_multiplexed_async_connection_with_config(&config);
-        match tokio::time::timeout(CONNECT_TIMEOUT, making).await {
-            Ok(made) => made.map_err(|error| RedisError::of(&error)),
-            Err(_) => Err(RedisError::unavailable("no connection in time")),
-        }
+    fn make(&self) -> BoxFuture<'_, Result<MultiplexedConnection, RedisError>> {
+        Box::pin(async move {
+            // The time of each call is bounded here, not by the library, which would keep a dead connection.
+            let config = AsyncConnectionConfig::new()
+                .set_connection_timeout(None)
+                .set_response_timeout(None)
+                .set_concurrency_limit(MAX_IN_FLIGHT);
+            let making = self.inner.client.get_multiplexed_async_connection_with_config(&config);
+            match tokio::time::timeout(CONNECT_TIMEOUT, making).await {
+                Ok(made) => made.map_err(|error| RedisError::of(&error)),
+                Err(_) => Err(RedisError::unavailable("no connection in time")),
+            }
+        })
     }
 
     /// The connection of this generation is not used any more. Calls under way on it may still be answered.
@@ -218,18 +221,23 @@ impl State {
     }
 }
 
-async fn send(request: Request<'_>, connection: &mut MultiplexedConnection) -> RedisResult<Value> {
-    match request {
-        Request::Command(command) => command.query_async(connection).await,
-        Request::Pipeline(pipeline) => pipeline.query_async(connection).await,
-        Request::Script(script, command) => match command.query_async(connection).await {
-            Err(error) if error.code() == Some("NOSCRIPT") => {
-                script.load_async(connection).await?;
-                command.query_async(connection).await
-            }
-            answer => answer,
-        },
-    }
+fn send<'a>(
+    request: Request<'a>,
+    connection: &'a mut MultiplexedConnection,
+) -> BoxFuture<'a, RedisResult<Value>> {
+    Box::pin(async move {
+        match request {
+            Request::Command(command) => command.query_async(connection).await,
+            Request::Pipeline(pipeline) => pipeline.query_async(connection).await,
+            Request::Script(script, command) => match command.query_async(connection).await {
+                Err(error) if error.code() == Some("NOSCRIPT") => {
+                    script.load_async(connection).await?;
+                    command.query_async(connection).await
+                }
+                answer => answer,
+            },
+        }
+    })
 }
 
 /// 20 ms, growing to a second, with jitter.

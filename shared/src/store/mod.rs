@@ -20,6 +20,7 @@ mod rows;
 
 pub use embedded::EmbeddedStore;
 pub use error::StoreError;
+use futures::future::BoxFuture;
 pub use redis::RedisStore;
 use scriptorium_contracts::event::EventRecord;
 use scriptorium_contracts::job::{ChunkRecord, Effect, JobHeader, Step};
@@ -73,6 +74,9 @@ pub struct DueEffect {
     pub effect: Result<Effect, StoreError>,
 }
 
+/// A job's header and some of its chunk records.
+pub type Loaded = (JobHeader, BTreeMap<u32, ChunkRecord>);
+
 /// The port; see the module's promises.
 #[derive(Clone, Debug)]
 pub enum Store {
@@ -82,132 +86,149 @@ pub enum Store {
 
 impl Store {
     /// Writes the first step of a job. The key is remembered for [`IDEMPOTENCY_MS`] from `step.header.created_at`.
-    pub async fn create(&self, step: &Step, idempotency: Option<Idempotency>) -> Result<Created, StoreError> {
+    pub fn create<'a>(
+        &'a self,
+        step: &'a Step,
+        idempotency: Option<Idempotency>,
+    ) -> BoxFuture<'a, Result<Created, StoreError>> {
         match self {
-            Self::Embedded(store) => store.create(step, idempotency).await,
-            Self::Redis(store) => store.create(step, idempotency).await,
+            Self::Embedded(store) => Box::pin(store.create(step, idempotency)),
+            Self::Redis(store) => Box::pin(store.create(step, idempotency)),
         }
     }
 
     /// The header and the named chunk records (those that exist), all of one revision. `None`: no such job.
-    pub async fn load(
-        &self,
+    pub fn load<'a>(
+        &'a self,
         job: JobId,
-        chunks: &[u32],
-    ) -> Result<Option<(JobHeader, BTreeMap<u32, ChunkRecord>)>, StoreError> {
+        chunks: &'a [u32],
+    ) -> BoxFuture<'a, Result<Option<Loaded>, StoreError>> {
         match self {
-            Self::Embedded(store) => store.load(job, chunks).await,
-            Self::Redis(store) => store.load(job, chunks).await,
+            Self::Embedded(store) => Box::pin(store.load(job, chunks)),
+            Self::Redis(store) => Box::pin(store.load(job, chunks)),
         }
     }
 
     /// Writes a step if the stored revision is `step.header.revision - 1`. An error may mean that it was written or
     /// that it was not; loading again tells.
-    pub async fn commit(&self, step: &Step) -> Result<Commit, StoreError> {
+    pub fn commit<'a>(&'a self, step: &'a Step) -> BoxFuture<'a, Result<Commit, StoreError>> {
         match self {
-            Self::Embedded(store) => store.commit(step).await,
-            Self::Redis(store) => store.commit(step).await,
+            Self::Embedded(store) => Box::pin(store.commit(step)),
+            Self::Redis(store) => Box::pin(store.commit(step)),
         }
     }
 
     /// Chunk records in the order of their numbers, from `from` on. Fewer than `limit` means the end.
-    pub async fn chunk_records(
+    pub fn chunk_records(
         &self,
         job: JobId,
         from: u32,
         limit: u32,
-    ) -> Result<Vec<ChunkRecord>, StoreError> {
+    ) -> BoxFuture<'_, Result<Vec<ChunkRecord>, StoreError>> {
         match self {
-            Self::Embedded(store) => store.chunk_records(job, from, limit).await,
-            Self::Redis(store) => store.chunk_records(job, from, limit).await,
+            Self::Embedded(store) => Box::pin(store.chunk_records(job, from, limit)),
+            Self::Redis(store) => Box::pin(store.chunk_records(job, from, limit)),
         }
     }
 
     /// The result of a chunk, the last one if it was done again.
-    pub async fn result(&self, job: JobId, chunk: u32) -> Result<Option<ChunkResult>, StoreError> {
+    pub fn result(&self, job: JobId, chunk: u32) -> BoxFuture<'_, Result<Option<ChunkResult>, StoreError>> {
         match self {
-            Self::Embedded(store) => store.result(job, chunk).await,
-            Self::Redis(store) => store.result(job, chunk).await,
+            Self::Embedded(store) => Box::pin(store.result(job, chunk)),
+            Self::Redis(store) => Box::pin(store.result(job, chunk)),
         }
     }
 
     /// Events with an id above `after`, in order, at most `limit` of them. A page also ends at
     /// [`MAX_EVENT_PAGE_BYTES`]: only an *empty* page means that there are no more.
-    pub async fn events(&self, job: JobId, after: u64, limit: u32) -> Result<Vec<EventRecord>, StoreError> {
+    pub fn events(
+        &self,
+        job: JobId,
+        after: u64,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<EventRecord>, StoreError>> {
         match self {
-            Self::Embedded(store) => store.events(job, after, limit).await,
-            Self::Redis(store) => store.events(job, after, limit).await,
+            Self::Embedded(store) => Box::pin(store.events(job, after, limit)),
+            Self::Redis(store) => Box::pin(store.events(job, after, limit)),
         }
     }
 
     /// Effects that are due at `now`, in the order of their keys, from behind `after` on.
-    pub async fn due_effects(
+    pub fn due_effects(
         &self,
         now: Timestamp,
         after: Option<EffectKey>,
         limit: u32,
-    ) -> Result<Vec<DueEffect>, StoreError> {
+    ) -> BoxFuture<'_, Result<Vec<DueEffect>, StoreError>> {
         match self {
-            Self::Embedded(store) => store.due_effects(now, after, limit).await,
-            Self::Redis(store) => store.due_effects(now, after, limit).await,
+            Self::Embedded(store) => Box::pin(store.due_effects(now, after, limit)),
+            Self::Redis(store) => Box::pin(store.due_effects(now, after, limit)),
         }
     }
 
     /// Forgets an effect. Harmless twice.
-    pub async fn effect_done(&self, job: JobId, number: u64) -> Result<(), StoreError> {
+    pub fn effect_done(&self, job: JobId, number: u64) -> BoxFuture<'_, Result<(), StoreError>> {
         match self {
-            Self::Embedded(store) => store.effect_done(job, number).await,
-            Self::Redis(store) => store.effect_done(job, number).await,
+            Self::Embedded(store) => Box::pin(store.effect_done(job, number)),
+            Self::Redis(store) => Box::pin(store.effect_done(job, number)),
         }
     }
 
     /// When the first effect that is due later than `after` will be due.
-    pub async fn next_due(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+    pub fn next_due(&self, after: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, StoreError>> {
         match self {
-            Self::Embedded(store) => store.next_due(after).await,
-            Self::Redis(store) => store.next_due(after).await,
+            Self::Embedded(store) => Box::pin(store.next_due(after)),
+            Self::Redis(store) => Box::pin(store.next_due(after)),
         }
     }
 
     /// Jobs that are not final or whose temporary objects are not released yet, in the order of their ids, from
     /// behind `after` on. Fewer than `limit` means the end.
-    pub async fn jobs_to_sweep(&self, after: Option<JobId>, limit: u32) -> Result<Vec<JobId>, StoreError> {
+    pub fn jobs_to_sweep(
+        &self,
+        after: Option<JobId>,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<JobId>, StoreError>> {
         match self {
-            Self::Embedded(store) => store.jobs_to_sweep(after, limit).await,
-            Self::Redis(store) => store.jobs_to_sweep(after, limit).await,
+            Self::Embedded(store) => Box::pin(store.jobs_to_sweep(after, limit)),
+            Self::Redis(store) => Box::pin(store.jobs_to_sweep(after, limit)),
         }
     }
 
     /// A store outside of this process may lose its last second when it is restarted (Redis with `appendfsync everysec`).
     /// `Some`: it was, and [`Store::healed`] has not been told so since; what it knows of the queue may be outdated.
-    pub async fn restarted(&self) -> Result<Option<String>, StoreError> {
-        match self {
-            Self::Embedded(_) => Ok(None),
-            Self::Redis(store) => store.restarted().await,
-        }
+    pub fn restarted(&self) -> BoxFuture<'_, Result<Option<String>, StoreError>> {
+        Box::pin(async move {
+            match self {
+                Self::Embedded(_) => Ok(None),
+                Self::Redis(store) => store.restarted().await,
+            }
+        })
     }
 
     /// The jobs were looked through after the restart that [`Store::restarted`] told of. Harmless twice.
-    pub async fn healed(&self, run: &str) -> Result<(), StoreError> {
-        match self {
-            Self::Embedded(_) => Ok(()),
-            Self::Redis(store) => store.healed(run).await,
-        }
+    pub fn healed<'a>(&'a self, run: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            match self {
+                Self::Embedded(_) => Ok(()),
+                Self::Redis(store) => store.healed(run).await,
+            }
+        })
     }
 
     /// Readiness: does the store answer?
-    pub async fn ping(&self) -> Result<(), StoreError> {
+    pub fn ping(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         match self {
-            Self::Embedded(store) => store.ping().await,
-            Self::Redis(store) => store.ping().await,
+            Self::Embedded(store) => Box::pin(store.ping()),
+            Self::Redis(store) => Box::pin(store.ping()),
         }
     }
 
     /// Waits for the writes under way and lets go of files and connections. Later calls are refused.
-    pub async fn close(&self) {
+    pub fn close(&self) -> BoxFuture<'_, ()> {
         match self {
-            Self::Embedded(store) => store.close().await,
-            Self::Redis(store) => store.close().await,
+            Self::Embedded(store) => Box::pin(store.close()),
+            Self::Redis(store) => Box::pin(store.close()),
         }
     }
 }

@@ -19,6 +19,7 @@ use super::{QueueError, RetryDelays, Topic};
 use connection::{Link, LinkState, Settings};
 use consume::Subscription;
 pub use consume::{RabbitMqConsumer, RabbitMqTicket};
+use futures::future::BoxFuture;
 use publish::Notes;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -111,14 +112,19 @@ impl RabbitMqQueue {
     /// Connects and declares the queues. Waits for a broker that is not up yet, until `stop`; then it tells why it had to
     /// wait. What waiting does not mend (wrong password, unknown vhost, queues that are declared otherwise) is
     /// [`QueueError::Refused`] at once.
-    pub async fn connect(config: RabbitMqConfig, stop: &CancellationToken) -> Result<Self, QueueError> {
-        let settings = Arc::new(Settings::new(config)?);
-        let link = connection::first(&settings, stop).await?;
-        let (sender, state) = watch::channel(LinkState::Up(Arc::clone(&link)));
-        let stop = CancellationToken::new();
-        let mut supervisor = JoinSet::new();
-        supervisor.spawn(connection::supervise(Arc::clone(&settings), link, sender, stop.clone()));
-        Ok(Self { inner: Arc::new(Inner { settings, state, stop, supervisor: Mutex::new(supervisor) }) })
+    pub fn connect(
+        config: RabbitMqConfig,
+        stop: &CancellationToken,
+    ) -> BoxFuture<'_, Result<Self, QueueError>> {
+        Box::pin(async move {
+            let settings = Arc::new(Settings::new(config)?);
+            let link = connection::first(&settings, stop).await?;
+            let (sender, state) = watch::channel(LinkState::Up(Arc::clone(&link)));
+            let stop = CancellationToken::new();
+            let mut supervisor = JoinSet::new();
+            supervisor.spawn(connection::supervise(Arc::clone(&settings), link, sender, stop.clone()));
+            Ok(Self { inner: Arc::new(Inner { settings, state, stop, supervisor: Mutex::new(supervisor) }) })
+        })
     }
 
     /// The connection of this moment.

@@ -15,6 +15,7 @@ mod tests;
 
 use super::StoreError;
 use crate::redis::{Link, RedisConfig, RedisError, Request, connect, wake_channel, warn_of_settings};
+use futures::future::BoxFuture;
 use keys::Keys;
 use redis::FromRedisValue;
 use scriptorium_contracts::JobId;
@@ -40,13 +41,18 @@ pub struct RedisStore {
 impl RedisStore {
     /// Waits for a Redis that is not up yet, until `shutdown`. Fails at once if what it says will not change by
     /// itself: wrong password, newer layout.
-    pub async fn connect(config: &RedisConfig, shutdown: &CancellationToken) -> Result<Self, StoreError> {
-        let link = connect(config, shutdown).await?;
-        warn_of_settings(&link).await;
-        let keys = Keys::new(&config.prefix);
-        let store = Self { link, keys, channel: wake_channel(config).into(), job_ttl: config.job_ttl };
-        store.check_layout().await?;
-        Ok(store)
+    pub fn connect<'a>(
+        config: &'a RedisConfig,
+        shutdown: &'a CancellationToken,
+    ) -> BoxFuture<'a, Result<Self, StoreError>> {
+        Box::pin(async move {
+            let link = connect(config, shutdown).await?;
+            warn_of_settings(&link).await;
+            let keys = Keys::new(&config.prefix);
+            let store = Self { link, keys, channel: wake_channel(config).into(), job_ttl: config.job_ttl };
+            store.check_layout().await?;
+            Ok(store)
+        })
     }
 
     /// Of an empty Redis it becomes ours.
