@@ -10,6 +10,10 @@ pub const MAX_COMPRESSION_RATIO: f32 = 2.4;
 pub const MIN_LOGPROB: f32 = -1.0;
 /// Probability of the no-speech token above which a guess counts as silence.
 pub const MAX_NO_SPEECH: f32 = 0.6;
+/// Above this the model is nearly sure that nobody speaks: 31 minutes of speech had no pass above 0.31, music had 0.77 to 0.93…
+pub const NEARLY_SURE_NO_SPEECH: f32 = 0.75;
+/// …and its inventions ("Thank you.") -1.0 to -0.65, so that text needs more than that to be believed.
+pub const CONVINCING_LOGPROB: f32 = -0.6;
 /// A phrase of up to this many tokens that is said over and over is a loop…
 const LOOP_PHRASE: usize = 12;
 /// …if it comes this often in a row…
@@ -37,9 +41,11 @@ pub fn doubt(tokens: &[u32], compression_ratio: f32, avg_logprob: f32) -> Option
     }
 }
 
-/// Whether a decoding says that nobody speaks: the model thinks so, and has no convincing text either.
+/// Whether a decoding says that nobody speaks: the model thinks so, and has no convincing text either. The second rule is
+/// not Whisper's; it keeps music from becoming words.
 pub fn is_silence(no_speech_prob: f32, avg_logprob: f32) -> bool {
-    no_speech_prob > MAX_NO_SPEECH && avg_logprob < MIN_LOGPROB
+    (no_speech_prob > MAX_NO_SPEECH && avg_logprob < MIN_LOGPROB)
+        || (no_speech_prob > NEARLY_SURE_NO_SPEECH && avg_logprob < CONVINCING_LOGPROB)
 }
 
 /// How many times smaller zlib makes the text: about 1.5 for a sentence, far more for a phrase over and over.
@@ -101,5 +107,6 @@ mod tests {
         assert_eq!(doubt(&varied, 1.5, -1.01), Some(Doubt::LowProbability));
         assert_eq!(doubt(&[3; 40], 1.5, -0.01), Some(Doubt::Repetition));
         assert!(is_silence(0.61, -1.01) && !is_silence(0.61, -0.9) && !is_silence(0.59, -2.0));
+        assert!(is_silence(0.76, -0.61) && !is_silence(0.76, -0.59) && !is_silence(0.74, -0.61));
     }
 }

@@ -190,7 +190,7 @@ where
             let text = self.vocab.text(tokens).trim().to_owned();
             let start_ms = offset + span.start * UNIT_MS;
             let end_ms = (offset + span.end * UNIT_MS).min(window_ms);
-            let Some((start_ms, end_ms)) = self.heard(start_ms, end_ms).filter(|_| !text.is_empty()) else {
+            let Some((start_ms, end_ms)) = self.heard(start_ms, end_ms).filter(|_| has_words(&text)) else {
                 continue;
             };
             let before_ms = out.last().map_or(0, |segment| segment.end_ms);
@@ -297,6 +297,11 @@ fn quietest(samples: &[f32], from: usize, to: usize) -> usize {
         }
     }
     best.1
+}
+
+/// Full stops and notes alone are what models make of sounds.
+fn has_words(text: &str) -> bool {
+    text.chars().any(char::is_alphanumeric)
 }
 
 /// Length of that many samples, in whole milliseconds.
