@@ -18,10 +18,10 @@ use std::time::{Duration, Instant};
 
 const WORKERS: [usize; 7] = [1, 2, 4, 8, 16, 32, 64];
 /// What a chunk takes in the engine.
-const SLEEP: Duration = Duration::from_secs(4);
-/// Rounds in which the workers do a job, if it has enough chunks for the few of them.
-const ROUNDS: usize = 4;
-const FEWEST_CHUNKS: usize = 8;
+const SLEEP: Duration = Duration::from_secs(10);
+/// Rounds in which the workers do a job; but a recording has 5 MB at least.
+const ROUNDS: usize = 2;
+const FEWEST_CHUNKS: usize = 6;
 /// For what the chain can do at most, when no engine is waited for.
 const PROMPT_WORKERS: usize = 4;
 const PROMPT_CHUNKS: usize = 256;
@@ -41,6 +41,7 @@ async fn main() {
     ]);
     plan.workers = 0;
     let stack = Stack::start(&plan).await;
+    emit(&machine());
     prompt(&stack).await;
     for workers in WORKERS {
         tokio::time::sleep(CLEANING).await;
@@ -54,7 +55,8 @@ async fn prompt(stack: &Stack) {
     let real = measured.real.as_secs_f64();
     emit(&json!({
         "bench": "throughput", "workers": PROMPT_WORKERS, "chunks": PROMPT_CHUNKS, "seconds": rounded(real),
-        "chunks_a_second": rounded(PROMPT_CHUNKS as f64 / real), "cpu_seconds": measured.cpu,
+        "chunks_a_second": rounded(PROMPT_CHUNKS as f64 / real), "cores_busy": measured.cores_busy(),
+        "cpu_seconds": measured.cpu,
     }));
 }
 
@@ -65,7 +67,8 @@ async fn scale(stack: &Stack, workers: usize) {
     emit(&json!({
         "bench": "scale", "workers": workers, "chunks": chunks, "sleep_seconds": SLEEP.as_secs_f64(),
         "ideal_seconds": rounded(ideal), "seconds": rounded(real), "efficiency": rounded(ideal / real),
-        "chunks_a_second": rounded(chunks as f64 / real), "cpu_seconds": measured.cpu,
+        "chunks_a_second": rounded(chunks as f64 / real), "cores_busy": measured.cores_busy(),
+        "cpu_seconds": measured.cpu,
     }));
 }
 
@@ -74,6 +77,22 @@ struct Measured {
     real: Duration,
     /// CPU seconds of each kind of process in that time.
     cpu: BTreeMap<String, f64>,
+}
+
+impl Measured {
+    /// With these processes; others may keep more busy.
+    fn cores_busy(&self) -> f64 {
+        rounded(self.cpu.values().sum::<f64>() / self.real.as_secs_f64())
+    }
+}
+
+fn machine() -> Value {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap();
+    let processors = read("/proc/cpuinfo");
+    let model = processors.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let load: f64 = read("/proc/loadavg").split(' ').next().unwrap().parse().unwrap();
+    let cores = std::thread::available_parallelism().unwrap();
+    json!({"machine": model.map(|(_, name)| name.trim()), "cores": cores, "load": load})
 }
 
 /// One job whose chunks each take this time in the engine. It is uploaded before its first notice is sent.
