@@ -11,14 +11,14 @@ decode() { cargo test --release --locked -p scriptorium-media --test speed -- --
 # Roles and services of its own; workers that only sleep.
 scale() {
   scripts/services-install.sh
-  cargo build --release --locked -p scriptorium -p scriptorium-test-engines --bins --examples
+  cargo build --release --locked --workspace --bins --examples
   "$target/release/examples/scale"
 }
 
 # A Redis of its own; the embedded store in a file on the disk of target/.
 events() {
   scripts/services-install.sh
-  cargo build --release --locked -p scriptorium-shared --features testing --example event_cost
+  cargo build --release --locked --workspace --example event_cost
   services=$(mktemp -d)
   trap 'scripts/services.sh stop "$services" --wipe; rm -rf "$services"' EXIT
   trap 'exit 130' INT
@@ -29,8 +29,9 @@ events() {
   "$target/release/examples/event_cost" "$target"
 }
 
+[ $# -gt 0 ] || set -- decode events scale wer identical tail memory speed
 others=
-for name in ${*:-decode events scale wer identical tail memory speed}; do
+for name in "$@"; do
   case $name in
     decode) decode ;;
     scale) scale ;;
