@@ -45,7 +45,7 @@ chaos: build model ## kill roles and services while jobs run, CHAOS_SECONDS (300
 fuzz: setup ## feed spoiled recordings to the scanners, FUZZ_SECONDS (600) each; needs a nightly toolchain and cargo-fuzz
 	@scripts/fuzz.sh
 
-bench: build model ## measure: words right, speed, delay, memory
+bench: build model ## measure: words right, speed, delay, memory, how it scales
 	@scripts/bench.sh
 
 lint: setup ## formatting, clippy, licences and advisories, shell scripts

@@ -77,7 +77,7 @@ dir=$1
 shift
 while [ $# -gt 0 ]; do
   case $command$1 in
-    start--base-port) [ $# -ge 2 ] || usage; port=$2; shift ;;
+    start--base-port | start-one--base-port) [ $# -ge 2 ] || usage; port=$2; shift ;;
     stop--wipe) wipe=1 ;;
     *) usage ;;
   esac

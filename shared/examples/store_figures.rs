@@ -1,13 +1,12 @@
-//! What a store does in a second: commits alone and from many callers, and what one chunk event costs in a small and in
-//! the largest job. Run with `--release --features testing`; the first argument is the folder whose disk is measured
+//! What a store does in a second: commits alone and from many callers (`event_cost` tells what an event costs). Run with `--release --features testing`; the first argument is the folder whose disk is measured
 //! (the current one if there is none), or the URL of a Redis, in which a corner is used and left as it was.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use scriptorium_contracts::JobId;
-use scriptorium_contracts::job::{Input, MAX_CHUNKS};
+use scriptorium_contracts::job::Input;
 use scriptorium_shared::jobs::{CreatedJob, Jobs};
 use scriptorium_shared::store::{EmbeddedStore, RedisStore, Store};
-use scriptorium_shared::testing::{RedisCorner, jobs_on, media, new_id, new_job, result_of};
+use scriptorium_shared::testing::{RedisCorner, jobs_on, new_id, new_job};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -36,9 +35,6 @@ async fn main() {
 async fn figures(jobs: &Jobs) {
     for callers in [1, 8, 32, 64] {
         println!("{callers:>3} callers: {:>6.0} commits a second", commits(jobs, callers).await);
-    }
-    for chunks in [100, MAX_CHUNKS] {
-        chunk_events(jobs, chunks).await;
     }
     jobs.store.close().await;
 }
@@ -71,23 +67,4 @@ async fn commits(jobs: &Jobs, callers: u32) -> f64 {
     }
     let done: u32 = tasks.join_all().await.into_iter().sum();
     f64::from(done) / begin.elapsed().as_secs_f64()
-}
-
-/// One caller, all chunks of a job: upload and completion, with task, text and progress.
-async fn chunk_events(jobs: &Jobs, chunks: u32) {
-    let begin = Instant::now();
-    let job = make(jobs, chunks).await;
-    let created = begin.elapsed();
-    jobs.advance(job, Input::Probed { media: media() }).await.unwrap();
-    let events = chunks.min(1_000);
-    let begin = Instant::now();
-    for at in 0..events {
-        // Spread over the whole job.
-        let chunk = at * (chunks / events);
-        jobs.advance(job, Input::Uploaded { chunk }).await.unwrap();
-        let result = Box::new(result_of(chunk));
-        jobs.advance(job, Input::Completed { chunk, epoch: 1, result }).await.unwrap();
-    }
-    let each = begin.elapsed() / (2 * events);
-    println!("{chunks:>6} chunks: made in {created:.1?}, one chunk event {each:.1?}");
 }

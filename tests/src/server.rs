@@ -9,8 +9,13 @@ use tempfile::TempDir;
 
 /// The binary that was built with the tests, in the same target folder.
 pub fn binary() -> PathBuf {
+    built("scriptorium")
+}
+
+/// The binary of that name in the target folder of the test or example that runs.
+pub fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let path = test.parent().and_then(Path::parent).unwrap().join("scriptorium");
+    let path = test.parent().and_then(Path::parent).unwrap().join(name);
     assert!(path.exists(), "{} is missing: build it with `make build`", path.display());
     path
 }

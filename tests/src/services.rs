@@ -75,6 +75,15 @@ impl Services {
         self.script(&["start-one", name], &[]);
     }
 
+    /// Their processes.
+    pub fn processes(&self) -> Vec<(String, u32)> {
+        let process = |name: &str| {
+            let text = std::fs::read_to_string(self.folder.path().join(format!("{name}.pid"))).unwrap();
+            (name.to_owned(), text.trim().parse().unwrap())
+        };
+        ["rabbitmq", "redis", "s3"].map(process).into()
+    }
+
     /// Messages in each queue as the broker counts them, which is some seconds late.
     pub async fn queues(&self) -> Vec<(String, u64)> {
         let url = self.setting("SCRIPTORIUM_AMQP_URL");

@@ -5,7 +5,7 @@ use crate::server::{binary, models_dir};
 use crate::services::Services;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -104,8 +104,14 @@ impl Stack {
 
     /// The program with the settings of the services, and nothing of whoever runs the tests.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = self.command_of(&binary());
         command.args(arguments).env("SCRIPTORIUM_MODELS_DIR", models_dir()).env("SCRIPTORIUM_LOG", "info");
+        command
+    }
+
+    /// Likewise another program.
+    pub fn command_of(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
         command.env_remove("AWS_SESSION_TOKEN").env_remove("AWS_PROFILE");
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
@@ -206,6 +212,14 @@ impl Stack {
         child.kill().unwrap();
         child.wait().unwrap();
         None
+    }
+
+    /// The processes that run, the services' included, by what they are called.
+    pub fn processes(&self) -> Vec<(String, u32)> {
+        let roles = self.roles.iter().filter_map(|(name, role)| Some((name, role.child.as_ref()?)));
+        let mut processes: Vec<_> = roles.map(|(name, child)| (name.clone(), child.id())).collect();
+        processes.extend(self.services.processes());
+        processes
     }
 
     fn log_file(&self, name: &str) -> PathBuf {

@@ -37,7 +37,7 @@ pub enum WorkerError {
 /// Works until `shutdown`. Chunks in work are then given up and handed back: they are computed again, to the same bytes.
 pub fn run(
     config: WorkerConfig,
-    engine: Engine,
+    engine: Arc<dyn Engine>,
     queue: Queue,
     objects: Objects,
     shutdown: CancellationToken,

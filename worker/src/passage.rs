@@ -61,7 +61,7 @@ type SharedDetection = Shared<BoxFuture<'static, Result<Detected, Arc<EngineErro
 
 /// Transcribes the windows as they come; the results are in the order of the passages.
 pub(crate) async fn transcribe(
-    engine: &Engine,
+    engine: &Arc<dyn Engine>,
     options: &JobOptions,
     plans: &[PassagePlan],
     mut pieces: mpsc::Receiver<Piece>,
@@ -110,7 +110,7 @@ struct Written {
 
 /// One window. The passage's language is the one of its first window with speech, so it depends on no order of arrival.
 fn window(
-    engine: &Engine,
+    engine: &Arc<dyn Engine>,
     options: &JobOptions,
     piece: Piece,
     detection: &mut Option<(usize, SharedDetection)>,
@@ -120,14 +120,14 @@ fn window(
         (Some(_), _) => None,
         (None, Some((of, shared))) if *of == passage => Some(shared.clone()),
         (None, _) => {
-            let (engine, samples) = (engine.clone(), samples.clone());
+            let (engine, samples) = (Arc::clone(engine), samples.clone());
             let detect = async move { engine.detect_language(samples).await.map_err(Arc::new) };
             let shared = detect.boxed().shared();
             *detection = Some((passage, shared.clone()));
             Some(shared)
         }
     };
-    let (engine, given, prompt) = (engine.clone(), options.language.clone(), options.prompt.clone());
+    let (engine, given, prompt) = (Arc::clone(engine), options.language.clone(), options.prompt.clone());
     let word_timestamps = options.word_timestamps;
     async move {
         let (language, language_probability) = match detected {

@@ -32,7 +32,7 @@ const PIECES_AHEAD: usize = 4;
 /// What all tasks of a worker share.
 pub(crate) struct TaskContext {
     pub config: WorkerConfig,
-    pub engine: Engine,
+    pub engine: Arc<dyn Engine>,
     pub queue: Queue,
     pub objects: Objects,
     pub shutdown: CancellationToken,
@@ -42,7 +42,7 @@ pub(crate) struct TaskContext {
 impl TaskContext {
     pub fn new(
         config: WorkerConfig,
-        engine: Engine,
+        engine: Arc<dyn Engine>,
         queue: Queue,
         objects: Objects,
         shutdown: CancellationToken,

@@ -4,7 +4,8 @@ use super::{Frame, RoleError, services};
 use crate::args::WorkerArgs;
 use scriptorium_shared::ops::Needs;
 use scriptorium_worker::WorkerConfig;
-use scriptorium_worker::engine::{Engine, EngineConfig};
+use scriptorium_worker::engine::{Engine, EngineConfig, Whisper};
+use std::sync::Arc;
 
 /// Runs until SIGTERM. Work in hand is then handed back: another worker computes it again, to the same bytes.
 ///
@@ -23,7 +24,7 @@ async fn work(args: &WorkerArgs, frame: &Frame) -> Result<(), RoleError> {
     let slots = args.engine.slots();
     let engine = EngineConfig { slots, ..EngineConfig::new(args.engine.model_dir(None)) };
     // Loading blocks its thread for a second or more.
-    let engine = tokio::task::spawn_blocking(move || Engine::load(engine)).await??;
+    let engine = tokio::task::spawn_blocking(move || Whisper::load(engine)).await??;
     let objects = services::objects(&args.bucket).await?;
     let queue = match services::queue(&args.broker, "worker", &frame.shutdown).await {
         Err(_) if frame.shutdown.is_cancelled() => return Ok(()),
@@ -33,7 +34,7 @@ async fn work(args: &WorkerArgs, frame: &Frame) -> Result<(), RoleError> {
     tracing::info!(model = %engine.info().model, slots, "working");
     let config = WorkerConfig { slots, part_length: args.part.part_seconds };
     let stop = frame.shutdown.clone();
-    scriptorium_worker::run(config, engine.clone(), queue.clone(), objects, stop).await?;
+    scriptorium_worker::run(config, Arc::new(engine.clone()), queue.clone(), objects, stop).await?;
     engine.close().await;
     queue.close().await;
     if frame.shutdown.is_cancelled() { Ok(()) } else { Err(RoleError::Ended) }

@@ -16,7 +16,7 @@ use scriptorium_shared::objects::embedded::S3Service;
 use scriptorium_shared::objects::{Access, Objects, ObjectsConfig};
 use scriptorium_shared::queue::{EmbeddedQueue, Queue};
 use scriptorium_shared::store::{EmbeddedStore, Store};
-use scriptorium_worker::engine::{Engine, EngineConfig, EngineError};
+use scriptorium_worker::engine::{Engine, EngineConfig, EngineError, Whisper};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use thiserror::Error;
@@ -74,7 +74,7 @@ impl ServeError {
 pub struct Server {
     config: ServeConfig,
     data_dir: DataDir,
-    engine: Engine,
+    engine: Whisper,
     jobs: Jobs,
     s3: S3Service,
 }
@@ -174,9 +174,9 @@ pub fn url(mut address: SocketAddr) -> String {
 }
 
 /// Loading blocks its thread for a second or more.
-async fn load_engine(config: &ServeConfig) -> Result<Engine, ServeError> {
+async fn load_engine(config: &ServeConfig) -> Result<Whisper, ServeError> {
     let engine = EngineConfig { slots: config.slots, ..EngineConfig::new(&config.model_dir) };
-    tokio::task::spawn_blocking(move || Engine::load(engine))
+    tokio::task::spawn_blocking(move || Whisper::load(engine))
         .await
         .map_err(|error| ServeError::Role { role: Role::Worker, reason: error.to_string() })?
         .map_err(ServeError::Engine)

@@ -72,6 +72,21 @@ pub fn result_of(chunk: u32) -> ChunkResult {
     }
 }
 
+/// As [`result_of`], with half a minute of speech.
+pub fn half_minute_of(chunk: u32) -> ChunkResult {
+    let mut result = result_of(chunk);
+    let segment = |at: u64| PassageSegment {
+        start_ms: at * 5_000,
+        end_ms: at * 5_000 + 4_800,
+        text: " and so it went on, as he had said it would, until the last of them had gone home".to_owned(),
+        avg_logprob: -0.231_045,
+        no_speech_prob: 0.012_345,
+        words: Vec::new(),
+    };
+    result.passages[0].segments = (0..6).map(segment).collect();
+    result
+}
+
 /// An object store that nobody answers for.
 pub fn no_objects() -> Objects {
     Objects::new(ObjectsConfig {

@@ -12,9 +12,9 @@ mod redis;
 mod store;
 
 pub use bus::bus_contract;
-pub use jobs::{embedded_store, jobs_on, media, new_id, new_job, no_objects, result_of};
+pub use jobs::{embedded_store, half_minute_of, jobs_on, media, new_id, new_job, no_objects, result_of};
 pub use limiter::limiter_contract;
 pub use proxy::Proxy;
 pub use queue::{queue_contract, short_delays};
-pub use redis::{RedisCorner, skipped};
+pub use redis::{RedisCorner, RedisTraffic, skipped};
 pub use store::store_contract;

@@ -16,6 +16,25 @@ pub struct RedisCorner {
     made: AtomicU32,
 }
 
+/// Commands and bytes that Redis has been sent, and bytes that it has sent.
+#[derive(Clone, Copy, Debug)]
+pub struct RedisTraffic {
+    pub commands: u64,
+    pub received: u64,
+    pub sent: u64,
+}
+
+impl RedisTraffic {
+    /// What has come since `before`.
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            commands: self.commands - before.commands,
+            received: self.received - before.received,
+            sent: self.sent - before.sent,
+        }
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "the settings of tests are no settings of the program")]
 fn setting(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
@@ -63,6 +82,27 @@ impl RedisCorner {
     pub async fn connection(&self) -> redis::aio::MultiplexedConnection {
         let client = redis::Client::open(self.url.as_str()).unwrap();
         client.get_multiplexed_async_connection().await.unwrap()
+    }
+
+    /// What this Redis has done since its start, for anybody.
+    pub async fn traffic(&self) -> RedisTraffic {
+        let mut connection = self.connection().await;
+        let all: String = redis::cmd("INFO").arg("all").query_async(&mut connection).await.unwrap();
+        let number = |name: &str| {
+            let line = all.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.parse::<u64>().unwrap()
+        };
+        // Those inside of scripts are among them; this question is not.
+        let calls = all.lines().filter(|line| line.starts_with("cmdstat_") && !line.contains("info"));
+        let calls = calls.map(|line| {
+            let (_, rest) = line.split_once("calls=").unwrap();
+            rest.split(',').next().unwrap().parse::<u64>().unwrap()
+        });
+        RedisTraffic {
+            commands: calls.sum(),
+            received: number("total_net_input_bytes:"),
+            sent: number("total_net_output_bytes:"),
+        }
     }
 
     /// All keys of the corner.

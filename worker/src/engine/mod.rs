@@ -1,12 +1,13 @@
-//! The local speech engine: Whisper on CTranslate2, with its own front end.
+//! Engines turn sound into text ([`Engine`]). The one in here is [`Whisper`] on CTranslate2, with its own front end.
 //!
-//! A [`Window`] of up to 30 s of sound goes in, its [`WindowText`] comes out. The text is a pure function of the
+//! A [`Window`] of up to 30 s of sound goes in, its [`WindowText`] comes out. Whisper's text is a pure function of the
 //! window, the model and the settings that are not about speed; never of what else was being transcribed, on
 //! which thread, or how often it was tried. (It may differ between kinds of processors, whose arithmetic units
 //! round differently.)
 //!
 //! | file | job |
 //! |---|---|
+//! | `whisper` | the handle on all of it |
 //! | `mel` | samples → log-mel spectrogram |
 //! | `vad` | where somebody speaks |
 //! | `window` | what to decode of a window, again if doubtful |
@@ -22,7 +23,6 @@
 #![cfg_attr(not(feature = "whisper"), allow(dead_code))]
 
 mod error;
-mod handle;
 mod mel;
 mod quality;
 mod queue;
@@ -32,6 +32,7 @@ pub mod vad;
 mod vocab;
 #[cfg(feature = "whisper")]
 mod weights;
+mod whisper;
 mod window;
 mod words;
 
@@ -43,12 +44,55 @@ mod backend;
 mod backend;
 
 pub use error::EngineError;
-pub use handle::{Engine, EngineConfig, EngineInfo};
+pub use whisper::{EngineConfig, Whisper};
+
+use async_trait::async_trait;
 
 /// Samples a second that the engine takes.
 pub const SAMPLE_RATE: u32 = 16_000;
 /// Most samples of a window: 30 s.
 pub const MAX_WINDOW: usize = 480_000;
+
+/// What makes text of sound. [`Whisper`] computes it here; the tests have engines that only sleep, or end their process
+/// (`tests/engines`); a service elsewhere may be one too (ADR 12).
+///
+/// An engine bounds what it does at once itself: a caller may offer as many windows as it likes, and waits.
+#[async_trait]
+pub trait Engine: Send + Sync {
+    /// The text of a window. Dropping the future abandons the window; what has begun may be finished, and its result let go.
+    ///
+    /// # Errors
+    /// [`EngineError::Window`], [`EngineError::Language`], [`EngineError::Inference`], [`EngineError::Closed`].
+    async fn transcribe(&self, window: Window) -> Result<WindowText, EngineError>;
+
+    /// The language spoken in up to 30 s of sound. An engine that knows only one says so without listening.
+    ///
+    /// # Errors
+    /// As [`Engine::transcribe`].
+    async fn detect_language(&self, samples: Vec<f32>) -> Result<Detected, EngineError>;
+
+    /// What is running.
+    fn info(&self) -> EngineInfo;
+
+    /// Ends the engine: what waits or runs fails with [`EngineError::Closed`]; returns when nothing runs any more. Once is
+    /// enough; again does no harm.
+    async fn close(&self);
+}
+
+/// What is running.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineInfo {
+    /// The kind of engine: `whisper`.
+    pub engine: &'static str,
+    /// The model, as users call it.
+    pub model: String,
+    /// Whether it knows more than one language.
+    pub multilingual: bool,
+    /// The languages it knows, as Whisper writes them.
+    pub languages: Vec<String>,
+    /// Whether it can tell when each word is said.
+    pub word_timestamps: bool,
+}
 
 /// A stretch of sound to transcribe.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,7 +1,7 @@
 //! The queue between the windows' logic and the threads that run the model, and those threads.
 //!
 //! A request says nothing of jobs, so whatever waits is batched. The queue is as long as the number of windows
-//! that [`Engine::transcribe`](super::Engine::transcribe) lets in: each has one request in it at most.
+//! that [`Whisper`](super::Whisper) lets in: each has one request in it at most.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

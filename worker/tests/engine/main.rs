@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use scriptorium_media::{ByteSource, FileSource, decode_passage, plan_chunk, probe};
-use scriptorium_worker::engine::{Engine, EngineConfig, EngineError, MAX_WINDOW, Window, WindowText, vad};
+use scriptorium_worker::engine::{
+    Engine, EngineConfig, EngineError, MAX_WINDOW, Whisper, Window, WindowText, vad,
+};
 
 /// The sample recording (LJ Speech 1 to 32), 16 kHz.
 static RECORDING: LazyLock<Vec<f32>> = LazyLock::new(|| recording("sample.flac"));
@@ -42,13 +44,13 @@ fn model() -> PathBuf {
     std::env::var_os("SCRIPTORIUM_MODELS_DIR").map_or_else(models, PathBuf::from).join("tiny.en")
 }
 
-fn engine(slots: usize, max_batch: usize) -> Engine {
+fn engine(slots: usize, max_batch: usize) -> Whisper {
     let config = EngineConfig { model_dir: model(), slots, max_batch, beam_size: 5 };
-    Engine::load(config).unwrap_or_else(|error| panic!("{error}"))
+    Whisper::load(config).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// One engine for the tests that do not need their own.
-static ENGINE: LazyLock<Engine> = LazyLock::new(|| engine(1, 4));
+static ENGINE: LazyLock<Whisper> = LazyLock::new(|| engine(1, 4));
 
 /// A window of the recording, in seconds.
 fn window(from: f64, to: f64) -> Window {
@@ -298,7 +300,7 @@ async fn info_and_language_of_an_english_model() {
 #[ignore = "needs a multilingual model: scripts/model.sh base, SCRIPTORIUM_MULTILINGUAL_MODEL=models/base"]
 async fn a_multilingual_model_tells_the_language() {
     let model_dir = std::env::var_os("SCRIPTORIUM_MULTILINGUAL_MODEL").unwrap().into();
-    let engine = Engine::load(EngineConfig { model_dir, slots: 1, max_batch: 4, beam_size: 5 }).unwrap();
+    let engine = Whisper::load(EngineConfig { model_dir, slots: 1, max_batch: 4, beam_size: 5 }).unwrap();
     let info = engine.info();
     assert!(info.multilingual && info.languages.len() >= 99, "{info:?}");
     let detected = engine.detect_language(window(0.0, 20.0).samples).await.unwrap();
@@ -318,7 +320,7 @@ async fn a_multilingual_model_tells_the_language() {
 
 #[test]
 fn a_missing_or_broken_model_says_so() {
-    let load = |model_dir: PathBuf| Engine::load(EngineConfig::new(model_dir)).unwrap_err();
+    let load = |model_dir: PathBuf| Whisper::load(EngineConfig::new(model_dir)).unwrap_err();
     let error = load("/nowhere/tiny.en".into());
     assert!(matches!(error, EngineError::ModelMissing { .. }));
     for part in ["/nowhere/tiny.en", "make model", "scripts/model.sh", "--model"] {
@@ -351,7 +353,7 @@ fn impossible_settings_are_refused() {
         EngineConfig { beam_size: 0, ..good.clone() },
         EngineConfig { beam_size: 1000, ..good },
     ] {
-        assert!(matches!(Engine::load(config), Err(EngineError::Setting { .. })));
+        assert!(matches!(Whisper::load(config), Err(EngineError::Setting { .. })));
     }
 }
 

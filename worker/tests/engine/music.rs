@@ -2,7 +2,7 @@
 
 use std::f32::consts::TAU;
 
-use scriptorium_worker::engine::{MAX_WINDOW, SAMPLE_RATE, Window, vad};
+use scriptorium_worker::engine::{Engine, MAX_WINDOW, SAMPLE_RATE, Window, vad};
 
 use crate::ENGINE;
 

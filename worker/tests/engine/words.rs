@@ -170,7 +170,7 @@ async fn a_model_that_cannot_tell_times_says_so_and_makes_none_up() {
     for heads in [json!(null), json!([]), json!([[0, 1], [31, 0]]), json!([[0, 4000]])] {
         config["alignment_heads"] = heads;
         std::fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
-        let engine = Engine::load(EngineConfig::new(dir.path())).unwrap();
+        let engine = Whisper::load(EngineConfig::new(dir.path())).unwrap();
         assert!(!engine.info().word_timestamps, "{}", config["alignment_heads"]);
         assert_eq!(engine.transcribe(with_words(window(0.0, 9.9))).await.unwrap(), good);
         engine.close().await;
@@ -181,7 +181,7 @@ async fn a_model_that_cannot_tell_times_says_so_and_makes_none_up() {
 #[ignore = "needs a multilingual model: scripts/model.sh base, SCRIPTORIUM_MULTILINGUAL_MODEL=models/base"]
 async fn a_multilingual_model_tells_times_in_its_languages() {
     let model_dir: PathBuf = std::env::var_os("SCRIPTORIUM_MULTILINGUAL_MODEL").unwrap().into();
-    let engine = Engine::load(EngineConfig::new(model_dir)).unwrap();
+    let engine = Whisper::load(EngineConfig::new(model_dir)).unwrap();
     for language in [None, Some("en"), Some("de"), Some("ja"), Some("zh")] {
         let language = language.map(str::to_owned);
         let result = engine.transcribe(with_words(Window { language, ..window(12.0, 29.0) })).await.unwrap();

@@ -3,76 +3,28 @@
 
 use super::open;
 use crate::redis::server::RedisServer;
-use crate::testing::{jobs_on, media, new_id, new_job, result_of};
+use crate::testing::{RedisTraffic, half_minute_of, jobs_on, media, new_id, new_job};
 use redis::aio::MultiplexedConnection;
 use scriptorium_contracts::JobId;
 use scriptorium_contracts::job::{Input, MAX_CHUNKS};
-use scriptorium_contracts::transcript::{ChunkResult, PassageSegment};
 
 /// Chunks of a job whose events are counted.
 const COUNTED: u32 = 100;
 
-/// Commands and bytes that Redis has been sent, and bytes that it has sent.
-#[derive(Clone, Copy, Debug)]
-struct Traffic {
-    commands: u64,
-    received: u64,
-    sent: u64,
-}
-
-async fn traffic(connection: &mut MultiplexedConnection) -> Traffic {
-    let all: String = redis::cmd("INFO").arg("all").query_async(connection).await.unwrap();
-    let number = |name: &str| {
-        let line = all.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-        line.parse::<u64>().unwrap()
-    };
-    // Those inside of scripts are among them.
-    let calls = all.lines().filter(|line| line.starts_with("cmdstat_") && !line.contains("info"));
-    let calls = calls.map(|line| {
-        let (_, rest) = line.split_once("calls=").unwrap();
-        rest.split(',').next().unwrap().parse::<u64>().unwrap()
-    });
-    Traffic {
-        commands: calls.sum(),
-        received: number("total_net_input_bytes:"),
-        sent: number("total_net_output_bytes:"),
-    }
-}
-
-/// Half a minute of speech.
-fn typical_result(chunk: u32) -> ChunkResult {
-    let mut result = result_of(chunk);
-    let segment = |at: u64| PassageSegment {
-        start_ms: at * 5_000,
-        end_ms: at * 5_000 + 4_800,
-        text: " and so it went on, as he had said it would, until the last of them had gone home".to_owned(),
-        avg_logprob: -0.231_045,
-        no_speech_prob: 0.012_345,
-        words: Vec::new(),
-    };
-    result.passages[0].segments = (0..6).map(segment).collect();
-    result
-}
-
 /// Uploads and completes the last chunks of the job, and returns what that cost.
-async fn chunk_events(server: &RedisServer, chunks: u32) -> Traffic {
+async fn chunk_events(server: &RedisServer, chunks: u32) -> RedisTraffic {
     let jobs = jobs_on(open(&server.config()).await);
     let job = new_id();
     jobs.create(new_job(job, chunks), None).await.unwrap();
     jobs.advance(job, Input::Probed { media: media() }).await.unwrap();
-    let mut connection = server.corner().connection().await;
-    let before = traffic(&mut connection).await;
+    let corner = server.corner();
+    let before = corner.traffic().await;
     for chunk in chunks - COUNTED..chunks {
         jobs.advance(job, Input::Uploaded { chunk }).await.unwrap();
-        let result = Box::new(typical_result(chunk));
+        let result = Box::new(half_minute_of(chunk));
         jobs.advance(job, Input::Completed { chunk, epoch: 1, result }).await.unwrap();
     }
-    let after = traffic(&mut connection).await;
-    Traffic {
-        commands: after.commands - before.commands,
-        received: after.received - before.received,
-        sent: after.sent - before.sent,
-    }
+    corner.traffic().await.since(before)
 }
 
 #[tokio::test]
@@ -113,10 +65,10 @@ async fn the_memory_of_the_largest_job() {
     jobs.create(new_job(job, MAX_CHUNKS), None).await.unwrap();
     jobs.advance(job, Input::Probed { media: media() }).await.unwrap();
     let mut connection = server.corner().connection().await;
-    let text = serde_json::to_vec(&typical_result(0)).unwrap().len() as u64;
+    let text = serde_json::to_vec(&half_minute_of(0)).unwrap().len() as u64;
     for chunk in 0..MAX_CHUNKS {
         jobs.advance(job, Input::Uploaded { chunk }).await.unwrap();
-        let result = Box::new(typical_result(chunk));
+        let result = Box::new(half_minute_of(chunk));
         jobs.advance(job, Input::Completed { chunk, epoch: 1, result }).await.unwrap();
     }
     let mut whole = 0;

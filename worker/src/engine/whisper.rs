@@ -1,9 +1,10 @@
-//! The handle that the rest of the worker holds.
+//! Whisper on this machine: the handle that the rest of the worker holds.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
 use super::backend::Model;
@@ -12,7 +13,7 @@ use super::queue::{self, Queue};
 use super::request::{Answer, Language, Request, Task};
 use super::vocab::Vocab;
 use super::window::{self, Prepared};
-use super::{Detected, EngineError, MAX_WINDOW, Window, WindowText, vad};
+use super::{Detected, Engine, EngineError, EngineInfo, MAX_WINDOW, Window, WindowText, vad};
 
 /// How to run the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,24 +36,9 @@ impl EngineConfig {
     }
 }
 
-/// What is running.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EngineInfo {
-    /// `whisper`.
-    pub engine: &'static str,
-    /// The name of the model's folder.
-    pub model: String,
-    /// Whether it knows other languages than English.
-    pub multilingual: bool,
-    /// The languages it knows, as Whisper writes them.
-    pub languages: Vec<String>,
-    /// Whether it can tell when each word is said.
-    pub word_timestamps: bool,
-}
-
-/// The engine; clones are handles to the same one. It ends with [`Engine::close`] or with its last handle.
+/// The local engine; clones are handles to the same one. It ends with [`Engine::close`] or with its last handle.
 #[derive(Debug, Clone)]
-pub struct Engine(Arc<Inner>);
+pub struct Whisper(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -65,7 +51,7 @@ struct Inner {
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-impl Engine {
+impl Whisper {
     /// Loads the model and starts the threads. Blocks for a second or more.
     ///
     /// # Errors
@@ -101,68 +87,6 @@ impl Engine {
         Ok(Self(Arc::new(Inner { info, vocab, front_end, queue, entry, threads })))
     }
 
-    /// The text of a window. Waits while the engine has enough to do. Dropping the future abandons the window;
-    /// a pass of the model that has begun is finished, and its result let go.
-    ///
-    /// # Errors
-    /// [`EngineError::Window`], [`EngineError::Language`], [`EngineError::Inference`], [`EngineError::Closed`].
-    pub async fn transcribe(&self, window: Window) -> Result<WindowText, EngineError> {
-        check(&window.samples)?;
-        let language = self.language(window.language)?;
-        let _entry = self.0.entry.acquire().await.map_err(|_| EngineError::Closed)?;
-        let mut prepared = self.prepare(window.samples, language, window.prompt).await?;
-        prepared.words = window.word_timestamps && self.0.info.word_timestamps;
-        let queue = &self.0.queue;
-        let run = move |request| async move {
-            match queue.run(request).await? {
-                Answer::Text(decoded) => Ok(decoded),
-                Answer::Language(_) => {
-                    Err(EngineError::Inference("a language in place of a text".to_owned()))
-                }
-            }
-        };
-        window::transcribe(&prepared, &self.0.vocab, run).await
-    }
-
-    /// The language spoken in up to 30 s of sound. A model that knows only English says so without listening.
-    ///
-    /// # Errors
-    /// As [`Engine::transcribe`].
-    pub async fn detect_language(&self, samples: Vec<f32>) -> Result<Detected, EngineError> {
-        check(&samples)?;
-        if !self.0.info.multilingual {
-            return Ok(Detected { language: "en".to_owned(), probability: 1.0 });
-        }
-        let _entry = self.0.entry.acquire().await.map_err(|_| EngineError::Closed)?;
-        let prepared = self.prepare(samples, Language::Detect, None).await?;
-        let request = Request {
-            from: 0,
-            to: prepared.mel.frames(),
-            mel: prepared.mel,
-            language: Language::Detect,
-            prompt: prepared.prompt,
-            task: Task::DetectLanguage,
-            align: false,
-        };
-        match self.0.queue.run(request).await? {
-            Answer::Language(detected) => Ok(detected),
-            Answer::Text(_) => Err(EngineError::Inference("a text in place of a language".to_owned())),
-        }
-    }
-
-    /// What is running.
-    pub fn info(&self) -> EngineInfo {
-        self.0.info.clone()
-    }
-
-    /// Ends the engine: what waits or runs fails with [`EngineError::Closed`], the threads end after the batch
-    /// they are at, and then this returns. Once is enough; again does no harm.
-    pub async fn close(&self) {
-        let inner = Arc::clone(&self.0);
-        // It fails only if the runtime is shutting down; then the last handle joins the threads.
-        drop(tokio::task::spawn_blocking(move || inner.stop()).await);
-    }
-
     /// The language to tell the model, if it knows it.
     fn language(&self, language: Option<String>) -> Result<Language, EngineError> {
         let info = &self.0.info;
@@ -192,6 +116,59 @@ impl Engine {
         };
         // It fails only if the runtime is shutting down.
         tokio::task::spawn_blocking(work).await.map_err(|_| EngineError::Closed)
+    }
+}
+
+#[async_trait]
+impl Engine for Whisper {
+    async fn transcribe(&self, window: Window) -> Result<WindowText, EngineError> {
+        check(&window.samples)?;
+        let language = self.language(window.language)?;
+        let _entry = self.0.entry.acquire().await.map_err(|_| EngineError::Closed)?;
+        let mut prepared = self.prepare(window.samples, language, window.prompt).await?;
+        prepared.words = window.word_timestamps && self.0.info.word_timestamps;
+        let queue = &self.0.queue;
+        let run = move |request| async move {
+            match queue.run(request).await? {
+                Answer::Text(decoded) => Ok(decoded),
+                Answer::Language(_) => {
+                    Err(EngineError::Inference("a language in place of a text".to_owned()))
+                }
+            }
+        };
+        window::transcribe(&prepared, &self.0.vocab, run).await
+    }
+
+    async fn detect_language(&self, samples: Vec<f32>) -> Result<Detected, EngineError> {
+        check(&samples)?;
+        if !self.0.info.multilingual {
+            return Ok(Detected { language: "en".to_owned(), probability: 1.0 });
+        }
+        let _entry = self.0.entry.acquire().await.map_err(|_| EngineError::Closed)?;
+        let prepared = self.prepare(samples, Language::Detect, None).await?;
+        let request = Request {
+            from: 0,
+            to: prepared.mel.frames(),
+            mel: prepared.mel,
+            language: Language::Detect,
+            prompt: prepared.prompt,
+            task: Task::DetectLanguage,
+            align: false,
+        };
+        match self.0.queue.run(request).await? {
+            Answer::Language(detected) => Ok(detected),
+            Answer::Text(_) => Err(EngineError::Inference("a text in place of a language".to_owned())),
+        }
+    }
+
+    fn info(&self) -> EngineInfo {
+        self.0.info.clone()
+    }
+
+    async fn close(&self) {
+        let inner = Arc::clone(&self.0);
+        // It fails only if the runtime is shutting down; then the last handle joins the threads.
+        drop(tokio::task::spawn_blocking(move || inner.stop()).await);
     }
 }
 

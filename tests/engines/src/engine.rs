@@ -1,0 +1,89 @@
+//! The engines: one sleeps, one ends its process.
+
+use async_trait::async_trait;
+use scriptorium_worker::engine::{
+    Detected, Engine, EngineError, EngineInfo, SAMPLE_RATE, Window, WindowSegment, WindowText,
+};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// What a sample of a deadly window exceeds; ordinary sound must stay well below it.
+pub const DEADLY: f32 = 0.7;
+
+/// Takes its time for each window, and says of it how long it is.
+pub struct Sleep {
+    window: Duration,
+    /// As a model has replicas: so many windows at once.
+    slots: Semaphore,
+}
+
+impl Sleep {
+    /// `window` is the time that one takes.
+    pub fn new(window: Duration, slots: usize) -> Self {
+        Self { window, slots: Semaphore::new(slots) }
+    }
+}
+
+#[async_trait]
+impl Engine for Sleep {
+    async fn transcribe(&self, window: Window) -> Result<WindowText, EngineError> {
+        let samples = window.samples.len();
+        let _slot = self.slots.acquire().await.map_err(|_| EngineError::Closed)?;
+        tokio::time::sleep(self.window).await;
+        let segment = WindowSegment {
+            start_ms: 0,
+            end_ms: u32::try_from(samples as u64 * 1_000 / u64::from(SAMPLE_RATE)).unwrap(),
+            text: format!("{samples} samples"),
+            avg_logprob: 0.0,
+            no_speech_prob: 0.0,
+            compression_ratio: 1.0,
+            words: Vec::new(),
+        };
+        let language = window.language.unwrap_or_else(|| "und".to_owned());
+        Ok(WindowText { language, segments: vec![segment], attempts: 1 })
+    }
+
+    async fn detect_language(&self, _: Vec<f32>) -> Result<Detected, EngineError> {
+        Ok(Detected { language: "und".to_owned(), probability: 1.0 })
+    }
+
+    fn info(&self) -> EngineInfo {
+        EngineInfo {
+            engine: "sleep",
+            model: String::new(),
+            multilingual: false,
+            languages: vec!["und".to_owned()],
+            word_timestamps: false,
+        }
+    }
+
+    async fn close(&self) {
+        self.slots.close();
+    }
+}
+
+/// Ends its process at a window with a sample above [`DEADLY`], as a fault in a library would: no destructor runs, nobody is
+/// told. Otherwise as the engine within.
+pub struct Crash(pub Sleep);
+
+#[async_trait]
+impl Engine for Crash {
+    async fn transcribe(&self, window: Window) -> Result<WindowText, EngineError> {
+        if window.samples.iter().any(|sample| sample.abs() > DEADLY) {
+            std::process::abort();
+        }
+        self.0.transcribe(window).await
+    }
+
+    async fn detect_language(&self, samples: Vec<f32>) -> Result<Detected, EngineError> {
+        self.0.detect_language(samples).await
+    }
+
+    fn info(&self) -> EngineInfo {
+        self.0.info()
+    }
+
+    async fn close(&self) {
+        self.0.close().await;
+    }
+}
