@@ -2,7 +2,7 @@
 
 use super::broker::OwnBroker;
 use super::*;
-use crate::testing::Proxy;
+use scriptorium_tests::proxy::Proxy;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
