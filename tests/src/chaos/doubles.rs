@@ -8,12 +8,15 @@ use crate::dice::Dice;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::time::Duration;
 
 const QUEUE: &str = "chaos.copies";
 /// Marks what we have published, so that copies are not copied again.
 const MARK: &str = "x-chaos-copy";
 /// Copies that one fault says again: the plugin takes some milliseconds for each.
 const AT_ONCE: usize = 60;
+/// How often it is looked whether there is something new.
+const LOOKS: u32 = 100;
 /// The queue of tasks ends with this. A task is minutes of work for a worker, a report is nothing.
 const TASKS: &str = ".tasks";
 
@@ -64,9 +67,17 @@ impl Doubles {
         }
     }
 
-    /// Publishes some of what was seen once more, or twice: half of what is new, and a few old ones. Tells how many.
+    /// Publishes some of what was seen once more, or twice: half of what is new, and a few old ones. Waits for a broker that
+    /// is away, and a while for something to be said. Tells how many.
     pub async fn say_again(&mut self, dice: &mut Dice) -> u32 {
-        self.collect().await;
+        self.listen().await;
+        for _ in 0..LOOKS {
+            self.collect().await;
+            if self.seen.len() > self.old {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
         let mut chosen: Vec<Message> =
             self.seen[self.old..].iter().filter(|_| dice.one_in(2)).cloned().collect();
         if self.old > 0 {
