@@ -15,9 +15,11 @@ const QUEUE: &str = "chaos.copies";
 const MARK: &str = "x-chaos-copy";
 /// Copies that one fault says again: the plugin takes some milliseconds for each.
 const AT_ONCE: usize = 60;
+/// So many of them are tasks, each of which may be seconds of work.
+const TASKS_AT_ONCE: usize = 10;
 /// How often it is looked whether there is something new.
 const LOOKS: u32 = 100;
-/// The queue of tasks ends with this. A task is minutes of work for a worker, a report is nothing.
+/// The queue of tasks ends with this.
 const TASKS: &str = ".tasks";
 
 /// What the roles have sent, and where to.
@@ -86,6 +88,11 @@ impl Doubles {
         self.old = self.seen.len();
         dice.shuffle(&mut chosen);
         chosen.truncate(AT_ONCE);
+        let mut tasks = 0;
+        chosen.retain(|message| {
+            tasks += usize::from(message.queue.ends_with(TASKS));
+            tasks <= TASKS_AT_ONCE || !message.queue.ends_with(TASKS)
+        });
         let mut said = 0;
         for message in &chosen {
             for _ in 0..*dice.pick(&[1, 1, 1, 2]) {
