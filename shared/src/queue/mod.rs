@@ -92,7 +92,7 @@ impl Queue {
         }
     }
 
-    /// A new consumer with its own bound on unacknowledged deliveries (at least 1).
+    /// A new consumer with its own bound on unacknowledged deliveries (at least 1). While the broker is away it waits for it.
     pub async fn consume(&self, topic: Topic, prefetch: usize) -> Result<Consumer, QueueError> {
         match self {
             Self::Embedded(queue) => Ok(Consumer::Embedded(queue.consume(topic, prefetch)?)),
