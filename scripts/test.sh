@@ -34,7 +34,7 @@ scripts/services.sh start "$services" --base-port 27400
 # shellcheck source=/dev/null
 . "$services/urls"
 # From here on a test that needs a service fails where there is none.
-export SCRIPTORIUM_TEST_SERVICES=1
+export SCRIPTORIUM_TEST_SERVICES=1 SCRIPTORIUM_TEST_SERVICES_DIR="$services"
 
 step "unit, property, contract and end-to-end tests"
 # nextest shows more and keeps tests apart in processes; cargo's own runner runs the same tests.

@@ -75,8 +75,8 @@ async fn handle(jobs: Jobs, delivery: Delivery) {
     };
     let outcome = match message {
         CoordinatorMessage::Report(report) => {
-            let (job, input) = (report.job, input_of(report));
-            advance(&jobs, job, input).await
+            let (job, last) = (report.job, ends_task(&report.report));
+            advance(&jobs, job, input_of(report), last).await
         }
         CoordinatorMessage::Merge { job, chunk, epoch, .. } => merge(&jobs, job, chunk, epoch).await,
         CoordinatorMessage::Assemble { job, epoch, .. } => assemble(&jobs, job, epoch).await,
@@ -94,12 +94,33 @@ async fn handle(jobs: Jobs, delivery: Delivery) {
     }
 }
 
-async fn advance(jobs: &Jobs, job: JobId, input: Input) -> Result<(), JobsError> {
+async fn advance(jobs: &Jobs, job: JobId, input: Input, last: bool) -> Result<(), JobsError> {
     match jobs.advance(job, input).await {
+        Ok(header) if last => match jobs.delete_late_objects(&header).await {
+            Err(problem) if !problem.retryable() => {
+                warn!(%job, %problem, "what a late worker has stored stays; the bucket's own rules delete it");
+                Ok(())
+            }
+            outcome => outcome,
+        },
         Ok(_) => Ok(()),
         // Deleted in the meantime: nobody waits for this report.
         Err(JobsError::NoSuchJob { .. }) => Ok(()),
         Err(other) => Err(other),
+    }
+}
+
+/// Whether the worker is done with the task, and stores nothing for it any more.
+fn ends_task(report: &Report) -> bool {
+    match report {
+        Report::Started {} | Report::Probed { .. } => false,
+        Report::NeedsChunk { .. }
+        | Report::Planned { .. }
+        | Report::Completed { .. }
+        | Report::PartCompleted {}
+        | Report::Redone {}
+        | Report::Lost {}
+        | Report::Failed { .. } => true,
     }
 }
 

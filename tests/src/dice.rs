@@ -25,6 +25,11 @@ impl Dice {
         z ^ (z >> 31)
     }
 
+    /// For dice of their own.
+    pub fn seed(&mut self) -> u64 {
+        self.next()
+    }
+
     /// From 0 to `sides` - 1.
     pub fn below(&mut self, sides: usize) -> usize {
         (self.next() % sides.max(1) as u64) as usize

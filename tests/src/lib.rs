@@ -4,6 +4,7 @@
 //! Test support: a failure is a panic with the reason.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
+pub mod broker;
 pub mod chaos;
 pub mod client;
 pub mod dice;

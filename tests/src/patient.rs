@@ -26,10 +26,12 @@ impl Patient {
         Self { http, gateways: gateways.to_vec(), dice, leaves: 0 }
     }
 
-    /// The reply to a request that is made until it succeeds. What trying again does not cure fails the test.
+    /// The reply to a request that is made until it succeeds. What trying again does not cure fails the test; `passing` says
+    /// what it does.
     async fn ask(
         &mut self,
         what: &str,
+        passing: fn(StatusCode) -> bool,
         build: impl Fn(&reqwest::Client, &str) -> RequestBuilder,
     ) -> Response {
         let begun = Instant::now();
@@ -37,7 +39,7 @@ impl Patient {
             let gateway = self.dice.pick(&self.gateways).clone();
             let trouble = match build(&self.http, &gateway).send().await {
                 Ok(reply) if reply.status().is_success() => return reply,
-                Ok(reply) if reply.status() == StatusCode::SERVICE_UNAVAILABLE => "503".to_owned(),
+                Ok(reply) if passing(reply.status()) => reply.status().to_string(),
                 Ok(reply) => {
                     let (status, text) = (reply.status(), reply.text().await.unwrap_or_default());
                     panic!("{what} → {status}: {text}");
@@ -50,10 +52,16 @@ impl Patient {
     }
 
     /// As [`Patient::ask`], with the whole body.
-    async fn text(&mut self, what: &str, build: impl Fn(&reqwest::Client, &str) -> RequestBuilder) -> String {
+    async fn text(
+        &mut self,
+        what: &str,
+        passing: fn(StatusCode) -> bool,
+        build: impl Fn(&reqwest::Client, &str) -> RequestBuilder,
+    ) -> String {
+        let patient =
+            |http: &reqwest::Client, gateway: &str| build(http, gateway).timeout(Duration::from_secs(30));
         loop {
-            let reply =
-                self.ask(what, |http, gateway| build(http, gateway).timeout(Duration::from_secs(30))).await;
+            let reply = self.ask(what, passing, patient).await;
             if let Ok(text) = reply.text().await {
                 return text;
             }
@@ -64,7 +72,7 @@ impl Patient {
     pub async fn open(&mut self, filename: &str, bytes: Vec<u8>, chunk_size_mb: u64, key: &str) -> Session {
         let body = json!({ "filename": filename, "total_size": bytes.len(), "chunk_size_mb": chunk_size_mb });
         let reply = self
-            .text("opening a session", |http, gateway| {
+            .text("opening a session", is_busy, |http, gateway| {
                 http.post(format!("{gateway}/chunked-upload-stream"))
                     .header("idempotency-key", key)
                     .json(&body)
@@ -77,14 +85,16 @@ impl Patient {
 
     pub async fn put(&mut self, session: &Session, chunk: u32) {
         let (url, bytes) = (session.upload_url(chunk), session.chunk_bytes(chunk));
-        self.text("PUT of a chunk", |http, _| http.put(&url).body(bytes.clone())).await;
+        // A store that starts again answers with this and that.
+        let put = |http: &reqwest::Client, _: &str| http.put(&url).body(bytes.clone());
+        self.text("PUT of a chunk", |status| status.is_server_error(), put).await;
     }
 
     pub async fn notice(&mut self, session: &Session, chunk: u32) {
         let body = json!({
             "parent_job_id": session.job, "chunk_index": chunk, "actual_size": session.chunk_bytes(chunk).len(),
         });
-        self.text("a notice", |http, gateway| {
+        self.text("a notice", is_busy, |http, gateway| {
             http.post(format!("{gateway}/chunk-upload-complete")).json(&body)
         })
         .await;
@@ -92,7 +102,7 @@ impl Patient {
 
     pub async fn transcript(&mut self, session: &Session) -> String {
         let path = format!("jobs/{}/transcript?format=json", session.job);
-        self.text("the transcript", |http, gateway| http.get(format!("{gateway}/{path}"))).await
+        self.text("the transcript", is_busy, |http, gateway| http.get(format!("{gateway}/{path}"))).await
     }
 
     /// All numbered frames from the beginning to the end of the job, live, from one gateway and the other.
@@ -105,7 +115,7 @@ impl Patient {
         while !frames.last().is_some_and(Frame::is_last) {
             let position = frames.last().and_then(|frame| frame.id);
             let reply = self
-                .ask("a stream", |http, gateway| {
+                .ask("a stream", is_busy, |http, gateway| {
                     let request = http.get(format!("{gateway}/{address}"));
                     position
                         .into_iter()
@@ -141,4 +151,9 @@ impl Patient {
             }
         }
     }
+}
+
+/// What a gateway says when it, or what it needs, is away for a moment.
+fn is_busy(status: StatusCode) -> bool {
+    status == StatusCode::SERVICE_UNAVAILABLE
 }

@@ -5,6 +5,7 @@ use crate::server::{binary, models_dir};
 use crate::services::Services;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -21,14 +22,13 @@ pub struct Plan {
     pub coordinators: usize,
     pub workers: usize,
     pub settings: Vec<(String, String)>,
-    /// Whether the roles reach RabbitMQ and Redis through proxies.
-    pub proxies: bool,
+    /// Whether the services are this test's alone and may be killed, and are reached through proxies.
+    pub harm: bool,
 }
 
 pub struct Stack {
     roles: BTreeMap<String, Role>,
-    pub amqp: Option<Proxy>,
-    pub redis: Option<Proxy>,
+    ways: BTreeMap<&'static str, Proxy>,
     pub services: Arc<Services>,
     logs: TempDir,
     env: Vec<(String, String)>,
@@ -48,7 +48,7 @@ impl Plan {
     /// Two of each.
     pub fn pairs(settings: &[(&str, &str)]) -> Self {
         let settings = settings.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-        Self { gateways: 2, coordinators: 2, workers: 2, settings, proxies: false }
+        Self { gateways: 2, coordinators: 2, workers: 2, settings, harm: false }
     }
 }
 
@@ -68,35 +68,39 @@ impl Stack {
 
     /// Services and bucket; the roles are not started.
     pub async fn prepare(plan: &Plan) -> Self {
-        let services = Arc::new(Services::start());
-        let mut env = services.env();
-        let endpoint = env.iter().find(|(name, _)| name == "SCRIPTORIUM_S3_ENDPOINT").unwrap().1.clone();
-        env.push(("SCRIPTORIUM_S3_PUBLIC_ENDPOINT".to_owned(), endpoint));
-        let (mut amqp, mut redis) = (None, None);
-        if plan.proxies {
-            let ports = [services.amqp_port(), services.redis_port()];
-            let [first, second] = [services.port(0), services.port(1)];
-            amqp = Some(Proxy::start(first, ports[0]).await);
-            redis = Some(Proxy::start(second, ports[1]).await);
-            for (_, value) in &mut env {
-                *value = value.replace(&format!("@127.0.0.1:{}/", ports[0]), &format!("@127.0.0.1:{first}/"));
-                *value =
-                    value.replace(&format!("@127.0.0.1:{}/", ports[1]), &format!("@127.0.0.1:{second}/"));
+        let services = if plan.harm {
+            Arc::new(tokio::task::spawn_blocking(Services::start).await.unwrap())
+        } else {
+            Arc::new(Services::shared().await)
+        };
+        let (mut env, mut ways) = (services.env().to_vec(), BTreeMap::new());
+        if plan.harm {
+            for (index, service) in (0..).zip(["rabbitmq", "redis", "s3"]) {
+                let (listen, port) = (services.port(index), services.port_of(service));
+                let way = Proxy::start_on(listen, (Ipv4Addr::LOCALHOST, port).into()).await.unwrap();
+                ways.insert(service, way);
+                let address = Services::address_of(service);
+                for (_, value) in env.iter_mut().filter(|(name, _)| name == address) {
+                    *value = value.replace(&format!(":{port}"), &format!(":{listen}"));
+                }
             }
         }
+        // Those who upload take the same way.
+        let endpoint = env.iter().find(|(name, _)| name == "SCRIPTORIUM_S3_ENDPOINT").unwrap().1.clone();
+        env.push(("SCRIPTORIUM_S3_PUBLIC_ENDPOINT".to_owned(), endpoint));
         let mut roles = BTreeMap::new();
         for (role, count) in
             [("gateway", plan.gateways), ("coordinator", plan.coordinators), ("worker", plan.workers)]
         {
             for number in 1..=count {
-                let index = 2 + 2 * u16::try_from(roles.len()).unwrap();
+                let index = 3 + 2 * u16::try_from(roles.len()).unwrap();
                 let (listen, ops) = (services.port(index), services.port(index + 1));
                 let settings = plan.settings.clone();
                 roles.insert(format!("{role}-{number}"), Role { role, listen, ops, settings, child: None });
             }
         }
         let logs = tempfile::tempdir().unwrap();
-        let stack = Self { roles, amqp, redis, services, logs, env, allow_errors: false };
+        let stack = Self { roles, ways, services, logs, env, allow_errors: false };
         let output = stack.command(&["admin", "bucket"]).output().unwrap();
         assert!(output.status.success(), "admin bucket: {}", String::from_utf8_lossy(&output.stderr));
         stack
@@ -122,9 +126,9 @@ impl Stack {
         self.roles.keys().filter(|name| name.starts_with(kind)).cloned().collect()
     }
 
-    /// A further setting of one role, from its next start on.
-    pub fn set(&mut self, name: &str, setting: &str, value: &str) {
-        self.role(name).settings.push((setting.to_owned(), value.to_owned()));
+    /// The way to `rabbitmq`, `redis` or `s3`.
+    pub fn way(&self, to: &str) -> &Proxy {
+        self.ways.get(to).expect("only a stack that may be harmed has proxies")
     }
 
     fn role(&mut self, name: &str) -> &mut Role {

@@ -6,7 +6,7 @@ use scriptorium_tests::patient::Patient;
 use scriptorium_tests::{Client, Frame, Plan, Server, Session, Stack, recordings, services};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longer than a role takes to hand back what it has in hand, however slow the machine.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -64,8 +64,8 @@ async fn the_main_job_over_two_gateways_gives_what_serve_gives() {
         return;
     }
     let bytes = dense(8);
-    let expected = by_serve(&bytes).await;
-    let stack = Stack::start(&Plan::pairs(&[("SCRIPTORIUM_SWEEP_INTERVAL_SECONDS", "1")])).await;
+    let plan = Plan::pairs(&[("SCRIPTORIUM_SWEEP_INTERVAL_SECONDS", "1")]);
+    let (expected, stack) = tokio::join!(by_serve(&bytes), Stack::start(&plan));
     let gateways = stack.gateways();
     let [first, second] = [Client::new(&gateways[0]), Client::new(&gateways[1])];
     let session = first.open("sample.wav", bytes.clone(), 1, json!({})).await;
@@ -132,13 +132,12 @@ async fn a_rolling_restart_loses_nothing_and_a_silent_worker_loses_its_chunk() {
         return;
     }
     let bytes = sample();
-    let expected = by_serve(&bytes).await;
     let plan = Plan::pairs(&[
         ("SCRIPTORIUM_WORKERS", "1"),
         ("SCRIPTORIUM_LEASE_SECONDS", "3"),
         ("SCRIPTORIUM_SWEEP_INTERVAL_SECONDS", "1"),
     ]);
-    let mut stack = Stack::start(&plan).await;
+    let (expected, mut stack) = tokio::join!(by_serve(&bytes), Stack::start(&plan));
     let gateways = stack.gateways();
     let (mut client, mut reader) = (patient(&gateways, 3), patient(&gateways, 4));
     let session = client.open("sample.wav", bytes.clone(), 1, "rolling").await;
@@ -186,8 +185,18 @@ async fn a_silent_worker_loses_its_chunk(mut stack: Stack, bytes: &[u8], expecte
     stack.ready("worker-2").await;
     let frames = client.follow(&session).await;
     // It wakes, finishes what it was at, and says so; its token is an old one.
+    let of_job = format!("job={} ", session.job);
+    let ended = |stack: &Stack| {
+        let log = stack.log("worker-1");
+        log.lines().filter(|line| line.contains(&of_job) && line.contains("chunk done")).count()
+    };
+    let (before, begun) = (ended(&stack), Instant::now());
     stack.signal("worker-1", "CONT");
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    while ended(&stack) == before && begun.elapsed() < Duration::from_secs(10) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // Its report is on its way.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(frames.last().unwrap().data["status"], "completed");
     check_events(&frames, session.chunks());
     assert!(client.transcript(&session).await == expected, "the transcript changed");
@@ -211,7 +220,7 @@ async fn roles_wait_for_services_and_name_missing_settings() {
     if !services::wanted() {
         return;
     }
-    let mut stack = Stack::prepare(&Plan::pairs(&[])).await;
+    let mut stack = Stack::prepare(&Plan { harm: true, ..Plan::pairs(&[]) }).await;
     for (role, settings) in [
         ("gateway", ["AMQP_URL", "REDIS_URL", "S3_BUCKET"].as_slice()),
         ("coordinator", &["AMQP_URL", "REDIS_URL", "S3_BUCKET"]),

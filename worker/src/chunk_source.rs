@@ -100,11 +100,10 @@ impl ChunkSource {
                     Err(problem) if problem.retryable() && attempt < TRIES => {
                         tokio::time::sleep(Duration::from_millis(100 << attempt)).await;
                     }
+                    // Also what asking at once again does not mend, as credentials that the store does not know (yet): it
+                    // says nothing about the recording, so the chunk is worth another try.
                     Err(problem) => {
-                        return Err(ReadError::Io {
-                            what: problem.to_string(),
-                            retryable: problem.retryable(),
-                        });
+                        return Err(ReadError::Io { what: problem.to_string(), retryable: true });
                     }
                 }
             }
@@ -152,5 +151,47 @@ impl ByteSource for ChunkSource {
             Some(only) if rest.is_empty() => only,
             Some(begin) => [begin.as_ref(), rest.as_ref()].concat().into(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use scriptorium_shared::objects::{Access, ObjectsConfig};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
+
+    /// A store that answers every request with this status.
+    async fn store(status: &'static str) -> (Objects, JoinSet<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let mut server = JoinSet::new();
+        server.spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let _ = client.read(&mut vec![0; 64 << 10]).await;
+                let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                let _ = client.write_all(answer.as_bytes()).await;
+            }
+        });
+        let keys = Access::Keys { access_key: "a".to_owned(), secret_key: "b".to_owned() };
+        let objects = Objects::new(ObjectsConfig {
+            endpoint,
+            public_endpoint: None,
+            bucket: "recordings".to_owned(),
+            region: "us-east-1".to_owned(),
+            access: keys,
+        });
+        (objects.unwrap(), server)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_store_that_refuses_says_nothing_about_the_recording() {
+        let (objects, _server) = store("403 Forbidden").await;
+        let layout = Layout::new(1_000, 100).unwrap();
+        let job = "0190b6a4-7b1c-7000-8000-000000000001".parse().unwrap();
+        let source = ChunkSource::new(objects, job, layout, Handle::current(), CancellationToken::new());
+        let read = tokio::task::spawn_blocking(move || source.read(0, 10)).await.unwrap();
+        assert!(matches!(read, Err(ReadError::Io { retryable: true, .. })), "{read:?}");
     }
 }

@@ -3,6 +3,7 @@
 //! `scriptorium-media` finds packets, cuts and passages in bytes; `engine` turns windows of samples into text; `task`
 //! joins the two for one chunk; `consume` takes chunks from the queue.
 
+mod answers;
 mod chunk_source;
 mod consume;
 pub mod engine;

@@ -1,5 +1,6 @@
 //! One chunk, or a part of one: from its task to the report.
 
+use crate::answers::Answers;
 use crate::chunk_source::ChunkSource;
 use crate::consume::{PublishError, WorkerConfig, publish};
 use crate::engine::{Engine, EngineError};
@@ -20,7 +21,7 @@ use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 /// Init sections kept by a worker; they are small.
 const INIT_SECTIONS_KEPT: usize = 64;
@@ -37,6 +38,7 @@ pub(crate) struct TaskContext {
     pub objects: Objects,
     pub shutdown: CancellationToken,
     init_sections: Mutex<VecDeque<(JobId, Arc<InitSection>)>>,
+    answers: Answers,
 }
 
 impl TaskContext {
@@ -47,7 +49,8 @@ impl TaskContext {
         objects: Objects,
         shutdown: CancellationToken,
     ) -> Self {
-        Self { config, engine, queue, objects, shutdown, init_sections: Mutex::default() }
+        let (init_sections, answers) = (Mutex::default(), Answers::default());
+        Self { config, engine, queue, objects, shutdown, init_sections, answers }
     }
 
     fn known_init_section(&self, job: JobId) -> Option<Arc<InitSection>> {
@@ -79,23 +82,50 @@ pub(crate) enum TaskError {
     Internal(String),
 }
 
-/// `None` if the worker is stopping and the task is to be handed back.
+/// `None` if the task is to be handed back: the worker is stopping, or the queue takes no reports, for which the chunk is not
+/// to blame.
 pub(crate) async fn run(context: &TaskContext, task: &ChunkTask) -> Option<Report> {
     let stop = context.shutdown.child_token();
     // Dropped with this future: the decoder's thread then stops at its next read.
     let _guard = stop.clone().drop_guard();
     let outcome = tokio::select! {
         () = context.shutdown.cancelled() => return None,
-        outcome = perform(context, task, stop) => outcome,
+        outcome = answer(context, task, stop) => outcome,
     };
     match outcome {
         Ok(report) => Some(report),
+        Err(TaskError::Publish(PublishError::Queue(problem))) => {
+            debug!(%problem, "a report can't be delivered; the task is handed back");
+            None
+        }
         Err(TaskError::Media(MediaError::Read(ReadError::Missing { chunk }))) => {
             Some(Report::NeedsChunk { needed: chunk })
         }
         Err(TaskError::Media(MediaError::Read(ReadError::Cancelled))) => None,
         Err(problem) => Some(Report::Failed { failure: failure_of(&problem) }),
     }
+}
+
+/// The answer of before, or a new one.
+async fn answer(
+    context: &TaskContext,
+    task: &ChunkTask,
+    stop: CancellationToken,
+) -> Result<Report, TaskError> {
+    if let Some(report) = context.answers.find(task) {
+        match context.known_init_section(task.job) {
+            // Whoever has forgotten the chunk may have forgotten what the recording is.
+            Some(init) if task.chunk == 0 => {
+                publish(context, task, Report::Probed { media: init.media.clone() }).await?;
+                return Ok(report);
+            }
+            None if task.chunk == 0 => {}
+            Some(_) | None => return Ok(report),
+        }
+    }
+    let report = perform(context, task, stop).await?;
+    context.answers.keep(task, &report);
+    Ok(report)
 }
 
 async fn perform(

@@ -8,7 +8,9 @@ use crate::queue::Topic;
 use crate::store::DueEffect;
 use futures::future::BoxFuture;
 use futures::future::join_all;
-use scriptorium_contracts::job::{ChunkRecord, ChunkState, Effect, PartState, PendingEffect, Redo};
+use scriptorium_contracts::job::{
+    ChunkRecord, ChunkState, Effect, JobHeader, PartState, PendingEffect, Redo,
+};
 use scriptorium_contracts::message::{ChunkTask, CoordinatorMessage, VERSION};
 use scriptorium_contracts::{JobId, objects};
 use std::time::Duration;
@@ -158,6 +160,19 @@ impl Jobs {
                 in_time(Box::pin(self.objects.delete_prefix(&prefix))).await
             }
         }
+    }
+
+    /// To be called before the last report of a task is acknowledged. A worker that was silent for long, or had the task of a
+    /// doubled message, may have stored its result after the job's objects were deleted; nobody else would delete that.
+    pub async fn delete_late_objects(&self, header: &JobHeader) -> Result<(), JobsError> {
+        let released = header.state.is_final() && header.objects_released;
+        let Some(ended) = header.finished_at.filter(|_| released) else { return Ok(()) };
+        if clock::now().since(ended) < header.limits.release_delay_ms {
+            // They are all deleted when the delay is over.
+            return Ok(());
+        }
+        let prefix = objects::temporary_prefix(header.id);
+        in_time(Box::pin(self.objects.delete_prefix(&prefix))).await
     }
 
     pub(super) async fn publish_assembly(&self, job: JobId, epoch: u32) -> Result<(), JobsError> {

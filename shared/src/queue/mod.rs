@@ -95,7 +95,7 @@ impl Queue {
         })
     }
 
-    /// A new consumer with its own bound on unacknowledged deliveries (at least 1).
+    /// A new consumer with its own bound on unacknowledged deliveries (at least 1). While the broker is away it waits for it.
     pub fn consume(&self, topic: Topic, prefetch: usize) -> BoxFuture<'_, Result<Consumer, QueueError>> {
         Box::pin(async move {
             match self {

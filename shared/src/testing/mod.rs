@@ -6,7 +6,6 @@
 mod bus;
 mod jobs;
 mod limiter;
-mod proxy;
 mod queue;
 mod redis;
 mod store;
@@ -14,7 +13,6 @@ mod store;
 pub use bus::bus_contract;
 pub use jobs::{embedded_store, half_minute_of, jobs_on, media, new_id, new_job, no_objects, result_of};
 pub use limiter::limiter_contract;
-pub use proxy::Proxy;
 pub use queue::{queue_contract, short_delays};
 pub use redis::{RedisCorner, RedisTraffic, skipped};
 pub use store::store_contract;

@@ -95,7 +95,7 @@ fn check(whole: &Value, holed: &Value) {
 async fn no_message_is_left(stack: &Stack) {
     let begun = Instant::now();
     loop {
-        let queues = stack.services.queues().await;
+        let queues = stack.services.broker().queues().await;
         let left: Vec<_> = queues.iter().filter(|(_, count)| *count > 0).collect();
         if left.is_empty() && begun.elapsed() > Duration::from_secs(6) {
             return;

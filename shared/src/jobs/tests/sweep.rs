@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 on_each_store![
     uploads_without_notice_are_found,
     temporary_objects_go_away,
+    what_a_late_worker_stores_goes_away,
     an_object_store_that_is_away_stops_nothing_else,
     deadlines_of_many_chunks_in_one_sweep,
     two_sweeps_at_once_are_harmless,
@@ -73,6 +74,29 @@ async fn temporary_objects_go_away(place: &Place) {
     assert_eq!(jobs.objects.size(&objects::transcript_key(cancelled)).await.unwrap(), Some(5));
     assert_eq!(jobs.objects.list(&objects::temporary_prefix(other)).await.unwrap().len(), 1);
     assert_eq!(jobs.perform_due().await.unwrap(), 0);
+}
+
+/// A worker stores a result after the job's objects were deleted. (A worker that is stopped for a while does that, or one
+/// that got a doubled message.)
+async fn what_a_late_worker_stores_goes_away(place: &Place) {
+    let bucket = bucket(place.path()).await;
+    let jobs = place.start(bucket.objects.clone()).await;
+    let soon = make(&jobs, 3).await.id;
+    let later = make_limited(&jobs, 3, |limits| limits.release_delay_ms = 3_600_000).await.id;
+    let running = make(&jobs, 3).await.id;
+    for job in [soon, later] {
+        jobs.advance(job, Input::Cancel { reason: "enough".to_owned() }).await.unwrap();
+    }
+    jobs.perform_due().await.unwrap();
+    for (job, left) in [(soon, 0), (later, 1), (running, 1)] {
+        put(&jobs, &objects::part_key(job, 0, 0, 4), 100).await;
+        put(&jobs, &objects::transcript_key(job), 5).await;
+        let header = jobs.advance(job, Input::PartCompleted { chunk: 0, part: 0, epoch: 1 }).await.unwrap();
+        jobs.delete_late_objects(&header).await.unwrap();
+        let found = jobs.objects.list(&objects::temporary_prefix(job)).await.unwrap().len();
+        assert_eq!(found, left, "{:?}", header.state);
+        assert_eq!(jobs.objects.size(&objects::transcript_key(job)).await.unwrap(), Some(5));
+    }
 }
 
 /// The object store is away: messages go out, deletions are kept, other jobs are swept.

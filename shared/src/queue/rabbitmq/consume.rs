@@ -108,8 +108,20 @@ impl fmt::Debug for RabbitMqConsumer {
 }
 
 impl RabbitMqConsumer {
-    pub(super) fn new(queue: RabbitMqQueue, topic: Topic, prefetch: u16, subscription: Subscription) -> Self {
-        Self { queue, topic, prefetch, reading: Reading::On(Box::new(subscription)) }
+    /// Without a subscription it subscribes on the next connection, as it does when it loses one.
+    pub(super) fn new(
+        queue: RabbitMqQueue,
+        topic: Topic,
+        prefetch: u16,
+        subscription: Option<Subscription>,
+    ) -> Self {
+        let closed = Reading::Beginning(Box::pin(async { Err(QueueError::Closed) }));
+        let mut consumer = Self { queue, topic, prefetch, reading: closed };
+        consumer.reading = match subscription {
+            Some(subscription) => Reading::On(Box::new(subscription)),
+            None => Reading::Beginning(consumer.begin()),
+        };
+        consumer
     }
 
     pub(in crate::queue) async fn next(&mut self) -> Option<Delivery> {

@@ -149,11 +149,20 @@ impl RabbitMqQueue {
         topic: Topic,
         prefetch: usize,
     ) -> Result<RabbitMqConsumer, QueueError> {
-        let link = self.link()?;
         let queue = self.inner.settings.topology.of_topic(topic);
         let prefetch = consume::bounded_prefetch(prefetch);
-        let subscription = Subscription::begin(link, queue, prefetch).await?;
-        Ok(RabbitMqConsumer::new(self.clone(), topic, prefetch, subscription))
+        let subscription = match self.link() {
+            Ok(link) => Subscription::begin(link, queue, prefetch).await,
+            Err(problem) => Err(problem),
+        };
+        match subscription {
+            Ok(subscription) => Ok(RabbitMqConsumer::new(self.clone(), topic, prefetch, Some(subscription))),
+            // Lost in this very moment, it is as good as lost in the next one.
+            Err(QueueError::Unavailable { .. }) => {
+                Ok(RabbitMqConsumer::new(self.clone(), topic, prefetch, None))
+            }
+            Err(problem) => Err(problem),
+        }
     }
 
     pub(super) fn ping(&self) -> Result<(), QueueError> {

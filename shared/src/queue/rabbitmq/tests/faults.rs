@@ -2,7 +2,7 @@
 
 use super::broker::OwnBroker;
 use super::*;
-use crate::testing::Proxy;
+use scriptorium_tests::proxy::Proxy;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
@@ -117,12 +117,18 @@ async fn a_lost_connection_is_told_at_once_and_its_deliveries_come_again() {
     }
     assert!(begun.elapsed() < Duration::from_secs(5), "nobody waits for what is known to be away");
     assert!(held.ack().await.unwrap_err().retryable());
+    // A role that has just begun must not end because of that.
+    let mut early = queue.consume(Topic::Coordinator, 2).await.unwrap();
 
     proxy.refuse(false);
     let again = next(&mut consumer).await;
     assert_eq!((again.payload.as_ref(), again.redelivered), (b"mine".as_ref(), 1));
     again.ack().await.unwrap();
     queue.ping().await.unwrap();
+    queue.publish(Topic::Coordinator, b"for the early one".to_vec()).await.unwrap();
+    let first = next(&mut early).await;
+    assert_eq!(first.payload.as_ref(), b"for the early one");
+    first.ack().await.unwrap();
     queue.close().await;
     clean(&config).await;
 }
