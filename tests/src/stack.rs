@@ -101,7 +101,9 @@ impl Stack {
         }
         let logs = tempfile::tempdir().unwrap();
         let stack = Self { roles, ways, services, logs, env, allow_errors: false };
-        let output = stack.command(&["admin", "bucket"]).output().unwrap();
+        // On another thread: the way to the store is a task of this runtime, which may have one thread only.
+        let mut bucket = stack.command(&["admin", "bucket"]);
+        let output = tokio::task::spawn_blocking(move || bucket.output()).await.unwrap().unwrap();
         assert!(output.status.success(), "admin bucket: {}", String::from_utf8_lossy(&output.stderr));
         stack
     }

@@ -215,7 +215,7 @@ async fn a_silent_worker_loses_its_chunk(mut stack: Stack, bytes: &[u8], expecte
     assert_ne!(first, "1", "the lease did not end: {other:?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn roles_wait_for_services_and_name_missing_settings() {
     if !services::wanted() {
         return;
