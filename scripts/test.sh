@@ -36,14 +36,23 @@ scripts/services.sh start "$services" --base-port 27400
 # From here on a test that needs a service fails where there is none.
 export SCRIPTORIUM_TEST_SERVICES=1 SCRIPTORIUM_TEST_SERVICES_DIR="$services"
 
-step "unit, property, contract and end-to-end tests"
 # nextest shows more and keeps tests apart in processes; cargo's own runner runs the same tests.
-if cargo nextest --version >/dev/null 2>&1; then
-  cargo nextest run --release --locked --workspace --no-fail-fast
+if cargo nextest --version >/dev/null 2>&1; then runner="nextest run"; else runner=test; fi
+run_tests() {
+  # shellcheck disable=SC2086 # two words
+  cargo $runner --release --locked --workspace --no-fail-fast "$@"
+}
+
+step "unit, property, contract and end-to-end tests"
+run_tests
+
+step "end-to-end tests once more, on two of each role"
+# The bytes of long transcripts are compared in tests/tests/real.rs.
+SCRIPTORIUM_TEST_ROLES=1 run_tests --test bad_input --test words --test main_job -- --skip text_is_right --skip every_format
+
+if [ "$runner" != test ]; then
   step "examples in the documentation"
   cargo test --release --locked --workspace --doc --quiet
-else
-  cargo test --release --locked --workspace --no-fail-fast
 fi
 
 step "the services that the roles need: started, killed, started again"

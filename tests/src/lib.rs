@@ -7,6 +7,7 @@
 pub mod broker;
 pub mod chaos;
 pub mod client;
+pub mod deployment;
 pub mod dice;
 pub mod patient;
 pub mod proxy;
@@ -16,5 +17,6 @@ pub mod services;
 pub mod stack;
 
 pub use client::{Client, Frame, Session};
+pub use deployment::Deployment;
 pub use server::Server;
 pub use stack::{Plan, Stack};

@@ -53,8 +53,22 @@ fn words(text: &str) -> Vec<String> {
 
 /// Word error rate: edit distance in words over the length of the reference.
 pub fn word_error_rate(reference: &str, text: &str) -> f64 {
+    let (distances, words) = distances(reference, text);
+    distances.last().copied().unwrap_or_default() as f64 / words.max(1) as f64
+}
+
+/// The same for a text of the reference's beginning, and the number of words of the beginning that fits best.
+pub fn word_error_rate_of_beginning(reference: &str, text: &str) -> (f64, usize) {
+    let (distances, _) = distances(reference, text);
+    let best = (0..).zip(&distances).min_by_key(|(_, distance)| **distance);
+    best.map_or((1.0, 0), |(words, distance)| (*distance as f64 / words.max(1) as f64, words))
+}
+
+/// Edit distances, in words, of the text from the first 0, 1, 2, … words of the reference, and the reference's length.
+fn distances(reference: &str, text: &str) -> (Vec<usize>, usize) {
     let (reference, text) = (words(reference), words(text));
     let mut row: Vec<usize> = (0..=text.len()).collect();
+    let mut distances = vec![text.len()];
     for (i, expected) in reference.iter().enumerate() {
         let mut diagonal = row[0];
         row[0] = i + 1;
@@ -63,8 +77,9 @@ pub fn word_error_rate(reference: &str, text: &str) -> f64 {
             diagonal = row[j + 1];
             row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
         }
+        distances.push(row[text.len()]);
     }
-    row[text.len()] as f64 / reference.len().max(1) as f64
+    (distances, reference.len())
 }
 
 #[cfg(test)]
@@ -76,5 +91,7 @@ mod tests {
         assert_eq!(word_error_rate("a b c d", "a b c d"), 0.0);
         assert_eq!(word_error_rate("a b c d", "A, x c. D e"), 0.5);
         assert_eq!(word_error_rate("a b", ""), 1.0);
+        assert_eq!(word_error_rate_of_beginning("a b c d e f", "a x c d"), (0.25, 4));
+        assert_eq!(word_error_rate_of_beginning("a b", ""), (0.0, 0));
     }
 }

@@ -62,7 +62,7 @@ impl Services {
         let (ports, claim) = free_ports();
         let env = read_env(&folder);
         let mut services = Self { folder: Folder::Shared(folder), env, ports, _claim: claim };
-        let corner = format!("test-{}", std::process::id());
+        let corner = format!("test-{}-{ports}", std::process::id());
         let database = 1 + (ports - FIRST_PORT) / PORTS % (REDIS_DATABASES - 1);
         services.change("SCRIPTORIUM_AMQP_URL", |url| url.replace("/%2f", &format!("/{corner}")));
         services.change("SCRIPTORIUM_REDIS_URL", |url| format!("{}/{database}", url.trim_end_matches("/0")));

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use reqwest::{Response, StatusCode};
-use scriptorium_tests::{Client, Server, recordings};
+use scriptorium_tests::{Client, Deployment, recordings};
 use serde_json::{Value, json};
 
 const MB: usize = 1 << 20;
@@ -31,7 +31,7 @@ fn random_bytes(len: usize) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_request_that_asks_for_something_wrong() {
-    let server = Server::start(&[]).await;
+    let server = Deployment::start(&[]).await;
     let client = Client::new(&server.url());
     let init = "/chunked-upload-stream";
     let good = json!({ "filename": "a.wav", "total_size": 6 * MB, "chunk_size_mb": 5 });
@@ -66,7 +66,7 @@ async fn a_request_that_asks_for_something_wrong() {
 
 #[tokio::test]
 async fn jobs_and_chunks_that_are_not_there() {
-    let server = Server::start(&[]).await;
+    let server = Deployment::start(&[]).await;
     let client = Client::new(&server.url());
     let nobody = "00000000-0000-4000-8000-000000000000";
     problem(
@@ -94,7 +94,7 @@ async fn jobs_and_chunks_that_are_not_there() {
 
 #[tokio::test]
 async fn an_upload_url_takes_only_what_was_signed() {
-    let server = Server::start(&[]).await;
+    let server = Deployment::start(&[]).await;
     let client = Client::new(&server.url());
     let session = client.open("a.wav", vec![0; 6 * MB], 5, json!({})).await;
     assert!(!session.put_bytes(0, vec![0; 5 * MB - 1]).await, "too short");
@@ -127,7 +127,7 @@ async fn outcome(client: &Client, name: &str, bytes: Vec<u8>) -> Value {
 
 #[tokio::test]
 async fn recordings_that_are_no_audio() {
-    let server = Server::start(&[]).await;
+    let server = Deployment::start(&[]).await;
     let client = Client::new(&server.url());
     let text = "This is a letter, not a recording. ".repeat(200_000).into_bytes();
     let found = outcome(&client, "letter.mp3", text).await;
@@ -149,7 +149,7 @@ async fn recordings_that_are_no_audio() {
 
 #[tokio::test]
 async fn recordings_that_break_off_or_turn_to_noise() {
-    let server = Server::start(&[]).await;
+    let server = Deployment::start(&[]).await;
     let client = Client::new(&server.url());
     for (name, ending, arguments) in [
         ("wav", "wav", ["-c:a", "pcm_s16le"]),
@@ -172,7 +172,7 @@ async fn recordings_that_break_off_or_turn_to_noise() {
 
 #[tokio::test]
 async fn a_cancelled_job_stays_cancelled() {
-    let server = Server::start(&[]).await;
+    let server = Deployment::start(&[]).await;
     let client = Client::new(&server.url());
     let bytes = recordings::converted(&["-c:a", "pcm_s16le"], "wav");
     let session = client.open("a.wav", bytes, 1, json!({})).await;

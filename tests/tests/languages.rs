@@ -1,7 +1,7 @@
 //! A passage that is taken for another language is done again in the recording's.
 #![allow(clippy::unwrap_used)]
 
-use scriptorium_tests::{Client, Server, recordings};
+use scriptorium_tests::{Client, Deployment, recordings};
 use serde_json::{Value, json};
 
 /// English, then 45 seconds of it played backwards (which the model takes for Latvian, not very surely), then English.
@@ -14,7 +14,7 @@ const BACKWARDS_IN_THE_MIDDLE: [&str; 4] = [
 
 async fn transcript() -> (String, Vec<String>) {
     let settings = [("SCRIPTORIUM_MODEL", "base"), ("SCRIPTORIUM_PART_SECONDS", "60")];
-    let server = Server::start(&settings).await;
+    let server = Deployment::start(&settings).await;
     let bytes = recordings::converted(&BACKWARDS_IN_THE_MIDDLE, "wav");
     let session = Client::new(&server.url()).open("two.wav", bytes, 1, json!({})).await;
     session.upload_all().await;

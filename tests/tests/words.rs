@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use scriptorium_tests::server::{binary, models_dir};
-use scriptorium_tests::{Client, Server, recordings};
+use scriptorium_tests::{Client, Deployment, recordings};
 use serde_json::{Value, json};
 
 /// Words of the sample with their times in seconds, as faster-whisper 1.2.1 gives them (tiny.en, int8, beam 5). From the
@@ -20,7 +20,7 @@ const JUDGED: [(&str, f64, f64); 8] = [
 /// Seconds. Whisper sees other stretches at once here than there.
 const TOLERANCE: f64 = 0.3;
 
-async fn transcript(server: &Server, chunk_size_mb: u64, options: Value) -> String {
+async fn transcript(server: &Deployment, chunk_size_mb: u64, options: Value) -> String {
     let bytes = recordings::converted(&["-c:a", "pcm_s16le"], "wav");
     let session = Client::new(&server.url()).open("sample.wav", bytes, chunk_size_mb, options).await;
     session.upload_all().await;
@@ -31,11 +31,11 @@ async fn transcript(server: &Server, chunk_size_mb: u64, options: Value) -> Stri
 #[tokio::test]
 async fn every_word_has_its_time_whatever_the_chunks_and_the_workers() {
     let asked = json!({ "word_timestamps": true });
-    let server = Server::start(&[("SCRIPTORIUM_WORKERS", "2")]).await;
+    let server = Deployment::start(&[("SCRIPTORIUM_WORKERS", "2")]).await;
     let text = transcript(&server, 1, asked.clone()).await;
     let plain: Value = serde_json::from_str(&transcript(&server, 2, json!({})).await).unwrap();
     drop(server);
-    let other = Server::start(&[("SCRIPTORIUM_WORKERS", "1")]).await;
+    let other = Deployment::start(&[("SCRIPTORIUM_WORKERS", "1")]).await;
     assert!(transcript(&other, 5, asked).await == text, "other chunks and workers gave another transcript");
 
     let transcript: Value = serde_json::from_str(&text).unwrap();
@@ -76,7 +76,7 @@ async fn a_model_without_times_of_words_is_told_of() {
     let mut config: Value = serde_json::from_str(&config).unwrap();
     config.as_object_mut().unwrap().remove("alignment_heads");
     std::fs::write(model.path().join("config.json"), config.to_string()).unwrap();
-    let server = Server::start(&[("SCRIPTORIUM_MODEL", model.path().to_str().unwrap())]).await;
+    let server = Deployment::start(&[("SCRIPTORIUM_MODEL", model.path().to_str().unwrap())]).await;
     let transcript = transcript(&server, 5, json!({ "word_timestamps": true })).await;
     let transcript: Value = serde_json::from_str(&transcript).unwrap();
     assert_eq!(transcript["word_timestamps"], false);

@@ -1,0 +1,28 @@
+//! The service as a test meets it: one process, or the roles on real services.
+
+use crate::server::Server;
+use crate::stack::{Plan, Stack};
+
+/// What is true of one has to be true of the other: `make test` runs the tests that use this with both.
+pub enum Deployment {
+    Serve(Box<Server>),
+    Roles(Box<Stack>),
+}
+
+impl Deployment {
+    /// `serve`, or two of each role where `SCRIPTORIUM_TEST_ROLES` is 1. `settings` are environment variables.
+    pub async fn start(settings: &[(&str, &str)]) -> Self {
+        if std::env::var("SCRIPTORIUM_TEST_ROLES").is_ok_and(|value| value == "1") {
+            Self::Roles(Box::new(Stack::start(&Plan::pairs(settings)).await))
+        } else {
+            Self::Serve(Box::new(Server::start(settings).await))
+        }
+    }
+
+    pub fn url(&self) -> String {
+        match self {
+            Self::Serve(server) => server.url(),
+            Self::Roles(stack) => stack.gateways().swap_remove(0),
+        }
+    }
+}
