@@ -46,7 +46,7 @@ fn band() -> Vec<f32> {
     let scale = [0, 2, 4, 5, 7, 9, 11, 12, 9, 5, 2, 7]
         .map(|half_tones: i16| 261.6 * 2f32.powf(f32::from(half_tones) / 12.0));
     let voice: Vec<f32> = (1u8..13).map(|harmonic| 0.7 / f32::from(harmonic)).collect();
-    for beat in 0u8..120 {
+    for beat in 0u16..120 {
         let (start, chord) = (f32::from(beat) * 0.25, CHORDS[usize::from(beat / 8 % 4)]);
         note(
             &mut music,
