@@ -156,11 +156,12 @@ def times(options, folder):
     for segment in segments:
         copy = int((segment["start"] + 1) // length)
         starts[copy].append(segment["start"] - copy * length)
-    whole = [copy for copy in starts if len(copy) == len(starts[0])]
-    apart = max(abs(a - b) for copy in whole for a, b in zip(copy, starts[0]))
-    emit(bench="times", hours=round(copies * length / 3600, 2), copies=copies, segments_a_copy=len(starts[0]),
-         copies_with_as_many=len(whole), largest_difference_to_first_copy_seconds=round(apart, 3),
-         difference_of_last_copy_seconds=round(max(abs(a - b) for a, b in zip(starts[-1], starts[0])), 3))
+    # The first copy has nothing before it, so its windows begin elsewhere and the model rounds otherwise.
+    reference, later = starts[1], [copy for copy in starts[1:] if len(copy) == len(starts[1])]
+    apart = [max((abs(a - b) for a, b in zip(copy, reference)), default=0.0) for copy in later]
+    emit(bench="times", hours=round(copies * length / 3600, 2), copies=copies, segments_a_copy=len(reference),
+         later_copies_with_as_many=len(later), largest_difference_to_second_copy_seconds=round(max(apart), 3),
+         difference_of_last_copy_seconds=round(apart[-1], 3))
 
 
 def main():
