@@ -71,8 +71,8 @@ impl Health {
         };
         let (store, queue, objects) = tokio::join!(
             store,
-            check("queue", PATIENCE, needs.queue.ping()), // In a box, because the client library's futures are large.
-            check("objects", PATIENCE, Box::pin(needs.objects.ping())),
+            check("queue", PATIENCE, needs.queue.ping()),
+            check("objects", PATIENCE, needs.objects.ping()),
         );
         let checks: BTreeMap<_, _> =
             store.into_iter().chain([("queue", queue), ("objects", objects)]).collect();

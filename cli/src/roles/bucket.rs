@@ -23,7 +23,7 @@ pub async fn admin_bucket(args: &AdminBucketArgs) -> Result<PreparedBucket, Role
         .with_max_delay(Duration::from_secs(5))
         .with_max_times(14)
         .with_jitter();
-    let prepared = (|| Box::pin(objects.prepare_bucket(&settings)))
+    let prepared = (|| objects.prepare_bucket(&settings))
         .retry(pauses)
         .when(ObjectsError::retryable)
         .notify(|error, pause| {

@@ -31,7 +31,7 @@ async fn work(args: &CoordinatorArgs, frame: &Frame) -> Result<(), RoleError> {
         objects: jobs.objects.clone(),
     });
     tracing::info!("working");
-    let sweeper = Box::pin(jobs.clone().run_sweeper(args.sweep.sweep_interval_seconds, stop.clone()));
+    let sweeper = jobs.clone().run_sweeper(args.sweep.sweep_interval_seconds, stop.clone());
     let messages = scriptorium_coordinator::run(CoordinatorConfig::default(), jobs.clone(), stop.clone());
     let (handled, ()) = tokio::join!(messages, sweeper);
     jobs.queue.close().await;

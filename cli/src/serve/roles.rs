@@ -90,20 +90,20 @@ pub(super) async fn run(
     // Before the other roles, because they reach the objects through its port.
     let mut gateway = Running::start(Role::Gateway, |stop| {
         let (config, jobs) = (config.gateway.clone(), jobs.clone());
-        Box::pin(scriptorium_gateway::run(config, jobs, Some(s3.router()), listener, stop))
+        scriptorium_gateway::run(config, jobs, Some(s3.router()), listener, stop)
     });
     let mut coordinator = Running::start(Role::Coordinator, |stop| {
-        Box::pin(scriptorium_coordinator::run(CoordinatorConfig::default(), jobs.clone(), stop))
+        scriptorium_coordinator::run(CoordinatorConfig::default(), jobs.clone(), stop)
     });
     let mut worker = Running::start(Role::Worker, |stop| {
         let config = WorkerConfig { slots: config.slots, part_length: config.part_length };
         let (engine, queue, objects) = (engine.clone(), jobs.queue.clone(), jobs.objects.clone());
-        Box::pin(scriptorium_worker::run(config, Arc::new(engine), queue, objects, stop))
+        scriptorium_worker::run(config, Arc::new(engine), queue, objects, stop)
     });
     let mut sweeper = Running::start(Role::Sweeper, |stop| {
         let (jobs, every) = (jobs.clone(), config.sweep_interval);
         Box::pin(async move {
-            Box::pin(jobs.run_sweeper(every, stop)).await;
+            jobs.run_sweeper(every, stop).await;
             Ok::<(), std::convert::Infallible>(())
         })
     });

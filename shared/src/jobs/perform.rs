@@ -157,7 +157,7 @@ impl Jobs {
             Effect::PublishAssembly { job, epoch } => self.publish_assembly(*job, *epoch).await,
             Effect::DeleteTemporaryObjects { job } => {
                 let prefix = objects::temporary_prefix(*job);
-                in_time(Box::pin(self.objects.delete_prefix(&prefix))).await
+                in_time(self.objects.delete_prefix(&prefix)).await
             }
         }
     }
@@ -172,7 +172,7 @@ impl Jobs {
             return Ok(());
         }
         let prefix = objects::temporary_prefix(header.id);
-        in_time(Box::pin(self.objects.delete_prefix(&prefix))).await
+        in_time(self.objects.delete_prefix(&prefix)).await
     }
 
     pub(super) async fn publish_assembly(&self, job: JobId, epoch: u32) -> Result<(), JobsError> {

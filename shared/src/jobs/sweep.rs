@@ -135,7 +135,7 @@ impl Jobs {
         let job = header.id;
         let layout = header.layout().ok_or(JobsError::Damaged(job))?;
         let prefix = objects::chunks_prefix(job);
-        for (key, size) in in_time(Box::pin(self.objects.list(&prefix))).await? {
+        for (key, size) in in_time(self.objects.list(&prefix)).await? {
             let Some(chunk) = objects::chunk_of_key(job, &key) else { continue };
             let whole = layout.range(chunk).is_some_and(|range| range.size() == size);
             if whole && !header.uploaded.contains(chunk) {
