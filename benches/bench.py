@@ -65,20 +65,27 @@ def rival(model):
 
 
 def wer(options):
+    from faster_whisper import BatchedInferencePipeline
     from whisper_normalizer.english import EnglishTextNormalizer
-    normal, theirs = EnglishTextNormalizer(), rival(options.model)
-    sums = {"scriptorium": [0, 0], "faster_whisper": [0, 0]}
+    normal, model = EnglishTextNormalizer(), rival(options.model)
+    batched = BatchedInferencePipeline(model=model)
+
+    def ours(path):
+        command = [options.binary, "transcribe", "-q", str(path)]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    def theirs(engine, **extra):
+        return lambda path: " ".join(s.text for s in engine.transcribe(str(path), language="en", beam_size=5, **extra)[0])
+
+    who = {"scriptorium": ours, "faster_whisper": theirs(model), "faster_whisper_batched_8": theirs(batched, batch_size=8)}
+    sums = {name: [0, 0] for name in who}
     for path, reference in clips():
-        ours = subprocess.run([options.binary, "transcribe", "-q", str(path)], check=True, capture_output=True,
-                              text=True).stdout
-        segments, _ = theirs.transcribe(str(path), language="en", beam_size=5)
-        texts = {"scriptorium": ours, "faster_whisper": " ".join(s.text for s in segments)}
-        for who, text in texts.items():
-            errors, words = word_errors(normal(reference), normal(text))
-            sums[who][0] += errors
-            sums[who][1] += words
-    for who, (errors, words) in sums.items():
-        emit(bench="wer", who=who, files=len(clips()), words=words, word_error_rate=round(errors / words, 4))
+        for name, transcribe in who.items():
+            errors, words = word_errors(normal(reference), normal(transcribe(path)))
+            sums[name][0] += errors
+            sums[name][1] += words
+    for name, (errors, words) in sums.items():
+        emit(bench="wer", who=name, files=len(clips()), words=words, word_error_rate=round(errors / words, 4))
 
 
 def identical(options, folder):
