@@ -38,6 +38,7 @@ pub(crate) fn coverage(duration_ms: u64, stretches: &[(Kind, u64, u64)]) -> Cove
         no_speech: seconds(duration_ms - transcribed - damaged - failed),
         damaged: seconds(damaged),
         failed: seconds(failed),
+        cancelled: 0.0,
     }
 }
 
@@ -52,13 +53,16 @@ mod tests {
             10_000,
             &[(Transcribed, 1_000, 4_000), (Transcribed, 3_500, 5_000), (Failed, 4_500, 6_000)],
         );
-        assert_eq!(covered, Coverage { transcribed: 3.5, no_speech: 5.0, damaged: 0.0, failed: 1.5 });
+        assert_eq!(
+            covered,
+            Coverage { transcribed: 3.5, no_speech: 5.0, failed: 1.5, ..Coverage::default() }
+        );
     }
 
     #[test]
     fn what_reaches_past_the_end_is_cut() {
         let covered = coverage(2_000, &[(Damaged, 1_500, 9_000), (Transcribed, 7_000, 8_000)]);
-        assert_eq!(covered, Coverage { transcribed: 0.0, no_speech: 1.5, damaged: 0.5, failed: 0.0 });
+        assert_eq!(covered, Coverage { no_speech: 1.5, damaged: 0.5, ..Coverage::default() });
         assert_eq!(coverage(0, &[(Failed, 0, 5)]), Coverage::default());
     }
 

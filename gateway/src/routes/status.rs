@@ -7,7 +7,7 @@ use crate::state::App;
 use crate::uploads;
 use axum::extract::State;
 use scriptorium_contracts::failure::Failure;
-use scriptorium_contracts::job::{ChunkRecord, ChunkState, JobHeader, JobState};
+use scriptorium_contracts::job::{ChunkRecord, ChunkState, JobHeader, JobState, TranscriptSummary};
 use scriptorium_contracts::media::MediaInfo;
 use scriptorium_contracts::transcript::{Coverage, Gap};
 use scriptorium_contracts::{JobId, Timestamp};
@@ -50,7 +50,8 @@ pub struct StatusReply {
     media: Option<MediaInfo>,
     /// Stretches without text, once the job has ended.
     gaps: Vec<Gap>,
-    /// Seconds by what became of them, once the job has ended; their sum is the duration.
+    /// Seconds by what became of them, once the job has ended; their sum is the duration, of a cancelled job as far as it
+    /// was known.
     #[serde(skip_serializing_if = "Option::is_none")]
     coverage: Option<Coverage>,
     /// Why the job failed.
@@ -126,9 +127,9 @@ fn reply(header: JobHeader, records: Vec<ChunkRecord>, next: Option<String>, now
         success_rate: share(completed, total, 1.0),
         estimated_seconds_remaining: remaining,
         estimated_time_remaining: remaining.filter(|seconds| *seconds > 0).map(estimate::in_words),
+        coverage: coverage(header.state, summary.as_ref(), header.media.as_ref()),
         media: header.media,
         gaps: summary.as_ref().map(|summary| summary.gaps.clone()).unwrap_or_default(),
-        coverage: summary.as_ref().and_then(|summary| summary.coverage),
         error: header.failure,
         duration: summary.as_ref().map(|summary| summary.duration),
         language: summary.map(|summary| summary.language),
@@ -139,6 +140,17 @@ fn reply(header: JobHeader, records: Vec<ChunkRecord>, next: Option<String>, now
         chunks: records.into_iter().map(chunk_status).collect(),
         next,
     }
+}
+
+fn coverage(
+    state: JobState,
+    summary: Option<&TranscriptSummary>,
+    media: Option<&MediaInfo>,
+) -> Option<Coverage> {
+    if state != JobState::Cancelled {
+        return summary?.coverage;
+    }
+    Some(Coverage { cancelled: media?.duration_seconds?, ..Coverage::default() })
 }
 
 fn chunk_status(record: ChunkRecord) -> ChunkStatus {
@@ -174,5 +186,30 @@ mod tests {
         let json = serde_json::to_value(&reply).unwrap();
         assert_eq!(json["chunks"][0]["status"], "pending");
         assert_eq!(json["gaps"], serde_json::json!([]));
+        assert!(json.get("coverage").is_none(), "the job has not ended");
+    }
+
+    #[test]
+    fn a_cancelled_job_has_its_whole_recording_in_the_ledger() {
+        let mut header = testing::header(3);
+        header.state = JobState::Cancelled;
+        let ledger = |header: &JobHeader| {
+            let reply = reply(header.clone(), vec![], None, Timestamp(0));
+            serde_json::to_value(reply.coverage).unwrap()
+        };
+        assert_eq!(ledger(&header), serde_json::Value::Null, "nobody has seen the recording's beginning");
+        header.media = Some(MediaInfo {
+            container: "wav".into(),
+            codec: "pcm_s16le".into(),
+            sample_rate: 16_000,
+            channels: 1,
+            bitrate: None,
+            duration_seconds: Some(12.5),
+            title: None,
+        });
+        let expected = serde_json::json!({
+            "transcribed": 0.0, "no_speech": 0.0, "damaged": 0.0, "failed": 0.0, "cancelled": 12.5,
+        });
+        assert_eq!(ledger(&header), expected);
     }
 }

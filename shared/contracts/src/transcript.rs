@@ -198,6 +198,14 @@ pub struct Coverage {
     pub damaged: f64,
     /// Decoded, but not transcribed ([`GapReason::Failed`]).
     pub failed: f64,
+    /// Of a job that was cancelled: its whole recording, as nothing of it is kept.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cancelled: f64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(seconds: &f64) -> bool {
+    *seconds == 0.0
 }
 
 /// The finished transcript. A pure function of the recording, the engine and the options: it holds nothing of chunk

@@ -399,7 +399,8 @@ pub fn transcript() -> Transcript {
 }
 
 pub fn transcript_with_coverage() -> Transcript {
-    let coverage = Coverage { transcribed: 4.72, no_speech: 19.025, damaged: 2.5, failed: 5.0 };
+    let coverage =
+        Coverage { transcribed: 4.72, no_speech: 19.025, damaged: 2.5, failed: 5.0, cancelled: 0.0 };
     Transcript { coverage: Some(coverage), ..transcript() }
 }
 
