@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use scriptorium_contracts::JobId;
 use scriptorium_contracts::failure::{Failure, FailureCode};
 use scriptorium_contracts::job::Input;
-use scriptorium_contracts::message::{CoordinatorMessage, Report, WorkerReport};
+use scriptorium_contracts::message::{CoordinatorMessage, DEATHS_BEFORE_LOST, Report, WorkerReport};
 use scriptorium_shared::jobs::{Jobs, JobsError};
 use scriptorium_shared::queue::{Delivery, QueueError, Topic};
 use thiserror::Error;
@@ -143,12 +143,12 @@ fn input_of(report: WorkerReport) -> Input {
         (Report::Planned { parts }, _) => Input::Planned { chunk, epoch, parts },
         (Report::Completed { result }, _) => Input::Completed { chunk, epoch, result },
         (Report::PartCompleted {}, Some(part)) => Input::PartCompleted { chunk, part, epoch },
-        (Report::Lost {}, part) => Input::TaskLost { chunk, part, epoch },
+        (Report::Lost {}, part) => Input::TaskLost { chunk, part, epoch, deaths: DEATHS_BEFORE_LOST },
         (Report::Failed { failure }, part) => Input::Failed { chunk, part, epoch, failure },
         // All that a part reads was there when the chunk was divided: it is lost.
         (Report::NeedsChunk { needed }, Some(_)) => {
             let detail = format!("Chunk {needed}, which was uploaded, is not in the object store.");
-            let failure = Failure::new(FailureCode::StorageUnavailable, detail);
+            let failure = Failure::new(FailureCode::ObjectMissing, detail);
             Input::Failed { chunk, part, epoch, failure }
         }
         (Report::PartCompleted {}, None) => {
@@ -164,7 +164,7 @@ fn redo_input(chunk: u32, epoch: u32, report: Report) -> Input {
         Report::Failed { failure } => Input::RedoFailed { chunk, epoch, failure },
         Report::NeedsChunk { needed } => {
             let detail = format!("Chunk {needed}, which was uploaded, is not in the object store.");
-            let failure = Failure::new(FailureCode::StorageUnavailable, detail);
+            let failure = Failure::new(FailureCode::ObjectMissing, detail);
             Input::RedoFailed { chunk, epoch, failure }
         }
         Report::Probed { media } => Input::Probed { media },

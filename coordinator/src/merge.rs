@@ -28,7 +28,7 @@ pub(crate) async fn merge(jobs: &Jobs, job: JobId, chunk: u32, epoch: u32) -> Re
         Some(result) => Input::Completed { chunk, epoch, result: Box::new(result) },
         None => {
             let detail = "The result of a part is not in the object store.";
-            let failure = Failure::new(FailureCode::StorageUnavailable, detail);
+            let failure = Failure::new(FailureCode::ObjectMissing, detail);
             Input::Failed { chunk, part: None, epoch, failure }
         }
     };

@@ -4,7 +4,9 @@ use crate::engine::Engine;
 use crate::task::{self, TaskContext};
 use futures::future::BoxFuture;
 use scriptorium_contracts::failure::{Failure, FailureCode};
-use scriptorium_contracts::message::{ChunkTask, CoordinatorMessage, Report, VERSION, WorkerReport};
+use scriptorium_contracts::message::{
+    ChunkTask, CoordinatorMessage, DEATHS_BEFORE_LOST, Report, VERSION, WorkerReport,
+};
 use scriptorium_shared::objects::Objects;
 use scriptorium_shared::queue::{Delivery, Queue, QueueError, Topic};
 use std::sync::Arc;
@@ -14,9 +16,6 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
-/// Deliveries in a row without an answer after which a task is taken to be what kills its workers. Whoever decides about the job then
-/// divides it, so that only the seconds that do it are lost.
-const MAX_UNANSWERED: u32 = 3;
 /// So many may get lost or late before the lease ends.
 const SIGNS_A_LEASE: u64 = 3;
 
@@ -90,7 +89,7 @@ async fn work(context: &TaskContext, task: &ChunkTask, delivery: Delivery) {
         return;
     }
     let begun = Instant::now();
-    let report = if delivery.unanswered >= MAX_UNANSWERED {
+    let report = if delivery.unanswered >= DEATHS_BEFORE_LOST {
         Some(Report::Lost {})
     } else {
         tokio::select! {

@@ -12,8 +12,10 @@ pub enum FailureCode {
     UnsupportedMedia,
     /// Bytes that should be there are missing or wrong, and no part of the chunk could be used.
     DamagedMedia,
-    /// The object store did not answer as it should.
+    /// The object store, or the queue, did not answer, or refused.
     StorageUnavailable,
+    /// The object store answers, but an object that was written is not there any more.
+    ObjectMissing,
     /// The speech-to-text engine failed.
     EngineFailed,
     /// The task ended without an answer (a crash), more often than it may.
@@ -30,7 +32,11 @@ impl FailureCode {
     /// Trying again with the same bytes may help.
     pub const fn retryable(self) -> bool {
         match self {
-            Self::StorageUnavailable | Self::EngineFailed | Self::WorkerLost | Self::Internal => true,
+            Self::StorageUnavailable
+            | Self::ObjectMissing
+            | Self::EngineFailed
+            | Self::WorkerLost
+            | Self::Internal => true,
             Self::NotAudio
             | Self::UnsupportedMedia
             | Self::DamagedMedia
@@ -47,9 +53,15 @@ impl FailureCode {
             | Self::UnsupportedMedia
             | Self::DamagedMedia
             | Self::StorageUnavailable
+            | Self::ObjectMissing
             | Self::TimedOut
             | Self::AssemblyFailed => false,
         }
+    }
+
+    /// A service is away. That is not the fault of what waits for it: it costs no try.
+    pub fn is_outage(self) -> bool {
+        self == Self::StorageUnavailable
     }
 
     /// The whole recording is concerned: the job fails at once.
@@ -58,6 +70,7 @@ impl FailureCode {
             Self::NotAudio | Self::UnsupportedMedia => true,
             Self::DamagedMedia
             | Self::StorageUnavailable
+            | Self::ObjectMissing
             | Self::EngineFailed
             | Self::WorkerLost
             | Self::TimedOut

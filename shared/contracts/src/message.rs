@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 /// The version that this program writes into each message and record.
 pub const VERSION: u16 = 1;
 
+/// Deliveries in a row that no worker answered, after which a task is told to be lost ([`Report::Lost`]).
+pub const DEATHS_BEFORE_LOST: u32 = 3;
+
 /// Work for a worker: one chunk. Holds all that is needed, so that a worker reads no job state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ChunkTask {
@@ -103,7 +106,7 @@ pub enum Report {
     PartCompleted {},
     /// The passages that were done again are in the object store.
     Redone {},
-    /// The task has been delivered again and again without an answer: it seems to kill its workers.
+    /// The task has been delivered [`DEATHS_BEFORE_LOST`] times without an answer: it seems to kill its workers.
     Lost {},
     Failed {
         failure: Failure,

@@ -7,6 +7,7 @@ use scriptorium_contracts::Timestamp;
 use scriptorium_contracts::event::Event;
 use scriptorium_contracts::failure::{Failure, FailureCode};
 use scriptorium_contracts::job::{ChunkState, Input, JobState, Layout, Limits, NewJob};
+use scriptorium_contracts::message::DEATHS_BEFORE_LOST;
 use support::ledger::Ledger;
 use support::samples;
 
@@ -83,7 +84,7 @@ fn a_failed_first_chunk_does_not_hold_up_the_others() {
 fn a_lost_probe_report_does_not_hold_up_the_others() {
     let mut ledger = job(2, 2);
     apply(&mut ledger, Input::Started { chunk: 0, part: None, epoch: 1 });
-    apply(&mut ledger, Input::TaskLost { chunk: 0, part: None, epoch: 1 });
+    apply(&mut ledger, Input::TaskLost { chunk: 0, part: None, epoch: 1, deaths: 1 });
     complete(&mut ledger, 0);
     complete(&mut ledger, 1);
     assert_eq!(ledger.header().state, JobState::Assembling);
@@ -106,9 +107,42 @@ fn asking_again_for_a_chunk_that_has_come_is_a_failure() {
         }
         let record = ledger.chunk(0);
         assert_eq!(record.state, ChunkState::Failed);
-        assert_eq!(record.error.unwrap().code, FailureCode::StorageUnavailable);
+        assert_eq!(record.error.unwrap().code, FailureCode::ObjectMissing);
         assert_eq!(asked, 1 + Limits::default().max_retries);
     }
+}
+
+/// Nothing is lost while the object store is away, however long; only the job's time ends it.
+#[test]
+fn an_outage_costs_no_try() {
+    let waiting = || {
+        let mut ledger = job(1, 1);
+        for _ in 0..50 {
+            fail(&mut ledger, 0, FailureCode::StorageUnavailable);
+            let due = ledger.effects.values().last().unwrap().due;
+            assert!((5_000..60_000).contains(&due.since(START)), "neither at once nor never");
+        }
+        assert_eq!((ledger.chunk(0).state, ledger.chunk(0).attempts), (ChunkState::Queued, 0));
+        ledger
+    };
+    let mut answered = waiting();
+    complete(&mut answered, 0);
+    assert_eq!(answered.header().state, JobState::Assembling);
+    let mut late = waiting();
+    late.apply(Input::Tick, START.plus(Limits::default().processing_timeout_ms)).unwrap();
+    assert_eq!(late.chunk(0).error.unwrap().code, FailureCode::TimedOut);
+}
+
+/// A worker's report of a task that it never ends stands for the workers that died of it before.
+#[test]
+fn a_chunk_that_kills_three_workers_is_divided() {
+    let lost = |deaths| {
+        let mut ledger = job(1, 1);
+        apply(&mut ledger, Input::Started { chunk: 0, part: None, epoch: 1 });
+        apply(&mut ledger, Input::TaskLost { chunk: 0, part: None, epoch: 1, deaths });
+        ledger.chunk(0).divide
+    };
+    assert_eq!([1, 2, DEATHS_BEFORE_LOST].map(lost), [false, false, true]);
 }
 
 /// The last chunk failed less than a second after the one before it was complete: nobody heard of that one.
@@ -177,7 +211,7 @@ fn a_delayed_try_is_void_after_another_one() {
     let delayed = ledger.effects.values().last().unwrap().clone();
     assert!(delayed.due > START);
     // The house starts anew before the delay is over.
-    apply(&mut ledger, Input::TaskLost { chunk: 0, part: None, epoch: 2 });
+    apply(&mut ledger, Input::TaskLost { chunk: 0, part: None, epoch: 2, deaths: 1 });
     assert_eq!(ledger.chunk(0).epoch, 3);
     let result = Box::new(samples::result_of(0));
     apply(&mut ledger, Input::Completed { chunk: 0, epoch: 2, result });

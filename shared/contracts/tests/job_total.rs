@@ -34,6 +34,7 @@ fn raw() -> impl Strategy<Value = Raw> {
         FailureCode::UnsupportedMedia,
         FailureCode::DamagedMedia,
         FailureCode::StorageUnavailable,
+        FailureCode::ObjectMissing,
         FailureCode::EngineFailed,
         FailureCode::WorkerLost,
         FailureCode::TimedOut,
@@ -78,7 +79,7 @@ fn input(raw: Raw, ledger: &Ledger) -> Input {
         }
         44..48 => Input::Failed { chunk, part, epoch, failure },
         48..50 => Input::Planned { chunk, epoch, parts: vec![other % 4; (other % 9) as usize] },
-        50..52 => Input::TaskLost { chunk, part, epoch },
+        50..52 => Input::TaskLost { chunk, part, epoch, deaths: other },
         52 => Input::PartCompleted { chunk, part: other % 8, epoch },
         53..57 => Input::Retry { chunk },
         57 => Input::Cancel { reason: text },

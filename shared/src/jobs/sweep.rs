@@ -200,11 +200,11 @@ fn lost_tasks(record: &ChunkRecord, lost: Lost) -> Vec<Input> {
     let parts: Vec<Input> = (0..)
         .zip(&record.parts)
         .filter(|(_, part)| part.state == PartState::Queued || all && part.state == PartState::Processing)
-        .map(|(index, part)| Input::TaskLost { chunk, part: Some(index), epoch: part.epoch })
+        .map(|(index, part)| Input::TaskLost { chunk, part: Some(index), epoch: part.epoch, deaths: 1 })
         .collect();
     let whole = record.state == ChunkState::Queued || all;
     if parts.is_empty() && whole {
-        vec![Input::TaskLost { chunk, part: None, epoch: record.epoch }]
+        vec![Input::TaskLost { chunk, part: None, epoch: record.epoch, deaths: 1 }]
     } else {
         parts
     }

@@ -32,8 +32,8 @@ pub(super) fn expire(change: &mut Change<'_>) -> Result<(), StepError> {
     }
     for Expired { chunk, part, epoch } in expired {
         match part {
-            None => processing::task_lost(change, chunk, epoch)?,
-            Some(part) => parts::task_lost(change, chunk, part, epoch)?,
+            None => processing::task_lost(change, chunk, epoch, 1)?,
+            Some(part) => parts::task_lost(change, chunk, part, epoch, 1)?,
         }
     }
     Ok(())

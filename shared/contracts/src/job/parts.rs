@@ -3,7 +3,8 @@
 //! A part that fails again and again is halved, until only the passage that does it is lost.
 
 use super::change::Change;
-use super::{ChunkState, Effect, StepError, finish, leases, processing, retry_delay_ms};
+use super::retry::next_try_ms;
+use super::{ChunkState, Effect, StepError, finish, leases, processing};
 use crate::failure::{Failure, FailureCode};
 use crate::ids::Timestamp;
 use crate::message::{ChunkTask, PartTask};
@@ -13,8 +14,8 @@ use serde::{Deserialize, Serialize};
 pub const MAX_PARTS: usize = 4_096;
 /// A merge takes seconds, and waits for its turn.
 const MERGE_LEASE_MS: u64 = 300_000;
-/// Lost tasks after which a part is taken to be what kills its workers.
-const MAX_LOSSES: u32 = 3;
+/// Deaths of workers after which a part is taken to be what kills its workers.
+const MAX_DEATHS: u32 = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -55,7 +56,7 @@ pub struct Part {
     pub epoch: u32,
     /// Tries that ended in failure.
     pub attempts: u32,
-    /// Tasks that ended without an answer.
+    /// Workers that died of its tasks, as far as is known.
     pub losses: u32,
     /// Until when a part in processing is its worker's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -161,12 +162,11 @@ pub(super) fn failed(
         finish::fail_job(change, failure);
         return Ok(());
     }
-    let (attempts, limits) = (found.attempts + 1, change.header.limits);
+    let attempts = found.attempts + u32::from(!failure.code.is_outage());
     part_mut(change, chunk, part)?.attempts = attempts;
-    if failure.code.retryable() && attempts <= limits.max_retries {
-        let seed =
-            change.header.created_at.0.wrapping_add(u64::from(chunk)).wrapping_add(u64::from(part) << 32);
-        return queue(change, chunk, part, retry_delay_ms(&limits, attempts, seed));
+    let seed = change.header.created_at.0.wrapping_add(u64::from(chunk)).wrapping_add(u64::from(part) << 32);
+    if let Some(delay) = next_try_ms(&change.header.limits, failure.code, attempts, seed) {
+        return queue(change, chunk, part, delay);
     }
     if !failure.code.may_be_local() {
         return processing::fail_chunk(change, chunk, failure);
@@ -175,14 +175,22 @@ pub(super) fn failed(
 }
 
 /// The part's task died without an answer.
-pub(super) fn task_lost(change: &mut Change<'_>, chunk: u32, part: u32, epoch: u32) -> Result<(), StepError> {
+pub(super) fn task_lost(
+    change: &mut Change<'_>,
+    chunk: u32,
+    part: u32,
+    epoch: u32,
+    deaths: u32,
+) -> Result<(), StepError> {
     let Some(found) = owned(change, chunk, part, epoch)? else {
         return Ok(());
     };
     let lost = part_mut(change, chunk, part)?;
     // Where nobody had begun, no try was spent.
-    lost.losses += u32::from(found.state == PartState::Processing);
-    if lost.losses <= MAX_LOSSES {
+    if found.state == PartState::Processing {
+        lost.losses = lost.losses.saturating_add(deaths);
+    }
+    if lost.losses < MAX_DEATHS {
         return queue(change, chunk, part, 0);
     }
     let failure = Failure::new(
@@ -205,7 +213,7 @@ fn narrow_down(change: &mut Change<'_>, chunk: u32, part: u32, failure: Failure)
         return go_on(change, chunk);
     }
     let half = found.count / 2;
-    let fresh = Part { state: PartState::Waiting, attempts, losses: MAX_LOSSES, lease_until: None, ..*found };
+    let fresh = Part { state: PartState::Waiting, attempts, losses: MAX_DEATHS, lease_until: None, ..*found };
     let second = Part { first: fresh.first + half, count: fresh.count - half, ..fresh };
     *found = Part { count: half, ..fresh };
     change.chunk_mut(chunk)?.parts.push(second);

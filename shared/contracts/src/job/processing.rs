@@ -1,18 +1,19 @@
 //! Inputs of the workers, and the choice of the chunks that go to them.
 
 use super::change::Change;
+use super::retry::next_try_ms;
 use super::step::in_flight;
-use super::{ChunkState, Effect, JobState, StepError, finish, leases, parts, retry_delay_ms};
+use super::{ChunkState, Effect, JobState, StepError, finish, leases, parts};
 use crate::event::Event;
 use crate::failure::{Failure, FailureCode};
 use crate::message::{ChunkTask, VERSION};
 use crate::{media::MediaInfo, transcript::ChunkResult};
 
-/// Lost tasks after which a chunk is taken to be what kills its workers: then it is divided, so that only the seconds
-/// that do it are lost.
-const LOSSES_BEFORE_DIVIDING: u32 = 3;
-/// Lost tasks after which even that is given up.
-const MAX_LOSSES: u32 = 16;
+/// Deaths of workers after which a chunk is taken to be their cause: then it is divided, so that only the seconds that do
+/// it are lost.
+const DEATHS_BEFORE_DIVIDING: u32 = 3;
+/// Deaths after which even that is given up.
+const MAX_DEATHS: u32 = 16;
 
 /// Does the worker with this token still own the chunk?
 pub(super) fn owned(change: &Change<'_>, chunk: u32, epoch: u32) -> Result<bool, StepError> {
@@ -58,7 +59,7 @@ pub(super) fn needs_chunk(
     if change.chunk(chunk)?.waited_for == Some(needed) {
         // It had come before this task was made. Asking once more would go on for ever.
         let failure = Failure::new(
-            FailureCode::StorageUnavailable,
+            FailureCode::ObjectMissing,
             format!("Chunk {needed}, which was uploaded, is not in the object store."),
         );
         return failed(change, chunk, epoch, failure);
@@ -118,7 +119,7 @@ pub(super) fn failed(
     }
     let limits = change.header.limits;
     let record = change.chunk_mut(chunk)?;
-    record.attempts += 1;
+    record.attempts += u32::from(!failure.code.is_outage());
     record.error = Some(failure.clone());
     let attempts = record.attempts;
     if failure.code.ends_job() {
@@ -126,9 +127,8 @@ pub(super) fn failed(
         finish::fail_job(change, failure);
         return Ok(());
     }
-    if failure.code.retryable() && attempts <= limits.max_retries {
-        let seed = change.header.created_at.0.wrapping_add(u64::from(chunk));
-        let delay = retry_delay_ms(&limits, attempts, seed);
+    let seed = change.header.created_at.0.wrapping_add(u64::from(chunk));
+    if let Some(delay) = next_try_ms(&limits, failure.code, attempts, seed) {
         queue(change, chunk, delay)?;
         change.event(Event::ChunkFailed { chunk_index: chunk, error: failure, attempts, will_retry: true });
         return Ok(());
@@ -166,7 +166,12 @@ pub(super) fn fail_chunk(change: &mut Change<'_>, chunk: u32, failure: Failure) 
 
 /// The task died without an answer: it is queued again, but not for ever, so that a chunk that kills its workers ends
 /// some day.
-pub(super) fn task_lost(change: &mut Change<'_>, chunk: u32, epoch: u32) -> Result<(), StepError> {
+pub(super) fn task_lost(
+    change: &mut Change<'_>,
+    chunk: u32,
+    epoch: u32,
+    deaths: u32,
+) -> Result<(), StepError> {
     if !owned(change, chunk, epoch)? {
         return Ok(());
     }
@@ -179,13 +184,13 @@ pub(super) fn task_lost(change: &mut Change<'_>, chunk: u32, epoch: u32) -> Resu
         "The worker stopped before it was done with this chunk; the chunk is tried again.",
     );
     let record = change.chunk_mut(chunk)?;
-    record.losses += 1;
+    record.losses = record.losses.saturating_add(deaths);
     record.error = Some(failure.clone());
     let losses = record.losses;
-    if losses > LOSSES_BEFORE_DIVIDING && divide(change, chunk)? {
+    if losses >= DEATHS_BEFORE_DIVIDING && divide(change, chunk)? {
         return Ok(());
     }
-    if losses > MAX_LOSSES {
+    if losses > MAX_DEATHS {
         return fail_chunk(change, chunk, failure);
     }
     queue(change, chunk, 0)

@@ -166,7 +166,7 @@ pub struct ChunkRecord {
     pub epoch: u32,
     /// Tries that ended in failure.
     pub attempts: u32,
-    /// Tasks that ended without an answer. Counted apart: a process that dies is seldom the chunk's fault.
+    /// Workers that died of its tasks, as far as is known. Counted apart: a process that dies is seldom the chunk's fault.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub losses: u32,
     pub error: Option<Failure>,

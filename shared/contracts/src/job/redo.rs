@@ -2,7 +2,8 @@
 //! transcript is put together. Which ones is decided by the coordinator; here is only who is at it.
 
 use super::change::Change;
-use super::{ChunkSet, Effect, JobState, finish, leases, processing, retry_delay_ms};
+use super::retry::next_try_ms;
+use super::{ChunkSet, Effect, JobState, finish, leases, processing};
 use crate::failure::Failure;
 use crate::ids::Timestamp;
 use crate::message::{ChunkTask, RedoTask};
@@ -125,11 +126,10 @@ pub(super) fn failed(change: &mut Change<'_>, chunk: u32, epoch: u32, failure: &
     let limits = change.header.limits;
     let seed = change.header.created_at.0.wrapping_add(u64::from(chunk));
     let Some(redo) = &mut change.header.redo else { return };
-    redo.attempts += 1;
-    let attempts = redo.attempts;
-    if failure.code.retryable() && attempts <= limits.max_retries {
+    redo.attempts += u32::from(!failure.code.is_outage());
+    if let Some(delay) = next_try_ms(&limits, failure.code, redo.attempts, seed) {
         redo.waiting.insert(chunk);
-        return go_on(change, retry_delay_ms(&limits, attempts, seed));
+        return go_on(change, delay);
     }
     redo.failed.insert(chunk);
     go_on(change, 0);

@@ -1,5 +1,6 @@
 //! Limits of a job, and when a failed chunk is tried again.
 
+use crate::failure::FailureCode;
 use serde::{Deserialize, Serialize};
 
 /// Fixed when the job is made, so that every process that advances it decides alike.
@@ -73,6 +74,15 @@ impl Default for Limits {
             progress_interval_ms: 1_000,
         }
     }
+}
+
+/// Milliseconds until what failed is tried again, if it is; `attempts` are the tries that counted. What waits for a service
+/// that is away is tried until the job's time is over, always after as long as before a second try.
+pub(super) fn next_try_ms(limits: &Limits, code: FailureCode, attempts: u32, seed: u64) -> Option<u64> {
+    if code.is_outage() {
+        return Some(retry_delay_ms(limits, 2, seed));
+    }
+    (code.retryable() && attempts <= limits.max_retries).then(|| retry_delay_ms(limits, attempts, seed))
 }
 
 /// Milliseconds before try number `attempt` (1 = the first retry): exponential, at most an hour, with up to 20 % of

@@ -70,11 +70,13 @@ pub enum Input {
         epoch: u32,
         failure: Failure,
     },
-    /// The task with this fencing token is lost (its process died): queue the chunk, or the part, again.
+    /// The task with this fencing token is lost: queue the chunk, or the part, again.
     TaskLost {
         chunk: u32,
         part: Option<u32>,
         epoch: u32,
+        /// Processes that died of it.
+        deaths: u32,
     },
     /// A user wants a failed chunk tried again.
     Retry {
@@ -286,9 +288,11 @@ pub fn step(
         Input::Failed { chunk, part: Some(part), epoch, failure } => {
             parts::failed(&mut change, chunk, part, epoch, failure)?;
         }
-        Input::TaskLost { chunk, part: None, epoch } => processing::task_lost(&mut change, chunk, epoch)?,
-        Input::TaskLost { chunk, part: Some(part), epoch } => {
-            parts::task_lost(&mut change, chunk, part, epoch)?;
+        Input::TaskLost { chunk, part: None, epoch, deaths } => {
+            processing::task_lost(&mut change, chunk, epoch, deaths)?;
+        }
+        Input::TaskLost { chunk, part: Some(part), epoch, deaths } => {
+            parts::task_lost(&mut change, chunk, part, epoch, deaths)?;
         }
         Input::Cancel { reason } => finish::cancel(&mut change, reason),
         Input::Redo { epoch, language, chunks } => redo::begin(&mut change, epoch, language, chunks),

@@ -206,14 +206,15 @@ pub const fn effect_name(effect: &Effect) -> &'static str {
 
 pub fn all_failure_codes() -> Vec<FailureCode> {
     use FailureCode::{
-        AssemblyFailed, DamagedMedia, EngineFailed, Internal, NotAudio, StorageUnavailable, TimedOut,
-        UnsupportedMedia, WorkerLost,
+        AssemblyFailed, DamagedMedia, EngineFailed, Internal, NotAudio, ObjectMissing, StorageUnavailable,
+        TimedOut, UnsupportedMedia, WorkerLost,
     };
     vec![
         NotAudio,
         UnsupportedMedia,
         DamagedMedia,
         StorageUnavailable,
+        ObjectMissing,
         EngineFailed,
         WorkerLost,
         TimedOut,

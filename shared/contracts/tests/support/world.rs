@@ -236,7 +236,7 @@ impl World {
                 Input::Failed { chunk, part: None, epoch, failure: Failure::new(code, "It is broken.") }
             }
             Some(End::NeverWorks | End::Completes) => {
-                let failure = Failure::new(FailureCode::StorageUnavailable, "It never works.");
+                let failure = Failure::new(FailureCode::ObjectMissing, "It never works.");
                 Input::Failed { chunk, part: None, epoch, failure }
             }
         });
@@ -308,7 +308,7 @@ impl World {
             self.soup.push(Input::Started { chunk, part, epoch });
             self.init_stored |= self.readable();
         }
-        self.soup.push(Input::TaskLost { chunk, part, epoch });
+        self.soup.push(Input::TaskLost { chunk, part, epoch, deaths: 1 });
     }
 
     /// What the coordinator does: it looks at the job, and writes what there is.
@@ -375,9 +375,13 @@ fn lost_tasks(record: &ChunkRecord) -> Vec<Input> {
     let parts: Vec<Input> = (0..)
         .zip(&record.parts)
         .filter(|(_, part)| matches!(part.state, PartState::Queued | PartState::Processing))
-        .map(|(index, part)| Input::TaskLost { chunk, part: Some(index), epoch: part.epoch })
+        .map(|(index, part)| Input::TaskLost { chunk, part: Some(index), epoch: part.epoch, deaths: 1 })
         .collect();
-    if parts.is_empty() { vec![Input::TaskLost { chunk, part: None, epoch: record.epoch }] } else { parts }
+    if parts.is_empty() {
+        vec![Input::TaskLost { chunk, part: None, epoch: record.epoch, deaths: 1 }]
+    } else {
+        parts
+    }
 }
 
 fn at<T>(list: &[T], pick: usize) -> Option<usize> {
