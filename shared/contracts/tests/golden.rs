@@ -58,12 +58,16 @@ fn all() -> Vec<Golden> {
         golden("transcript_with_coverage", values::transcript_with_coverage()),
         golden("transcript_words", values::transcript_with_words()),
         golden("transcript_without_words", values::transcript_without_words()),
-        golden("failure_codes", values::all_failure_codes()),
+        golden("failure_codes", values::first_failure_codes()),
         golden("job_states", values::all_job_states()),
         golden("chunk_states", values::all_chunk_states()),
         golden("gap_reasons", values::all_gap_reasons()),
         golden("llm_modes", values::all_llm_modes()),
     ];
+    for code in values::later_failure_codes() {
+        let name = serde_json::to_value(code).unwrap();
+        all.push(golden(&format!("failure_code_{}", name.as_str().unwrap()), code));
+    }
     let event = Event::TextGrew { chunks: 8 };
     all.push(golden("event_record", EventRecord { id: 12, at: values::NOW, event }));
     let effect = Effect::PublishTask { task: values::task() };
@@ -207,7 +211,10 @@ fn every_variant_has_its_file() {
     assert_eq!(variants::<Report>(&json!({ "kind": "?" })), tags(&values::reports(), "kind"));
     let messages = variants::<CoordinatorMessage>(&json!({ "message": "?" }));
     assert_eq!(messages, tags(&values::messages(), "message"));
-    assert_eq!(variants::<FailureCode>(&json!("?")), names(&values::all_failure_codes()));
+    assert_eq!(
+        variants::<FailureCode>(&json!("?")),
+        names(&[values::first_failure_codes(), values::later_failure_codes()].concat())
+    );
     assert_eq!(variants::<JobState>(&json!("?")), names(&values::all_job_states()));
     assert_eq!(variants::<ChunkState>(&json!("?")), names(&values::all_chunk_states()));
     assert_eq!(variants::<GapReason>(&json!("?")), names(&values::all_gap_reasons()));

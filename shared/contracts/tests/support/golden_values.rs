@@ -204,17 +204,21 @@ pub const fn effect_name(effect: &Effect) -> &'static str {
     }
 }
 
-pub fn all_failure_codes() -> Vec<FailureCode> {
+/// Those that came after the file of the first ones: each has its own.
+pub fn later_failure_codes() -> Vec<FailureCode> {
+    vec![FailureCode::ObjectMissing]
+}
+
+pub fn first_failure_codes() -> Vec<FailureCode> {
     use FailureCode::{
-        AssemblyFailed, DamagedMedia, EngineFailed, Internal, NotAudio, ObjectMissing, StorageUnavailable,
-        TimedOut, UnsupportedMedia, WorkerLost,
+        AssemblyFailed, DamagedMedia, EngineFailed, Internal, NotAudio, StorageUnavailable, TimedOut,
+        UnsupportedMedia, WorkerLost,
     };
     vec![
         NotAudio,
         UnsupportedMedia,
         DamagedMedia,
         StorageUnavailable,
-        ObjectMissing,
         EngineFailed,
         WorkerLost,
         TimedOut,
