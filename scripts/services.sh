@@ -20,7 +20,7 @@ scripts=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 . "$scripts/services-each.sh"
 
 services='rabbitmq redis s3'
-patience=90 # seconds until a service must be ready; one that ends before is noticed at once
+patience=180 # seconds until a service must be ready; one that ends before is noticed at once
 
 usage() { fail "usage: services.sh start DIR [--base-port N] | stop DIR [--wipe] | status DIR |
   start-one|stop-one|kill-one rabbitmq|redis|s3 DIR"; }
