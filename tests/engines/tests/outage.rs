@@ -7,7 +7,7 @@ use scriptorium_tests::{Client, Frame, Plan, Stack, services};
 use serde_json::json;
 use std::path::Path;
 
-const CHUNKS: usize = 3;
+const CHUNKS: usize = 6;
 
 /// No chunk may fail even once: only because its store is away it does not have to.
 #[tokio::test]
