@@ -9,8 +9,9 @@ use std::path::Path;
 
 const CHUNKS: usize = 6;
 
-/// No chunk may fail even once: only because its store is away it does not have to.
-#[tokio::test]
+/// No chunk may fail even once: only because its store is away it does not have to. (Two threads: the ways to the services are
+/// tasks of this runtime, and starting a worker blocks one of them.)
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_is_away_costs_no_try() {
     if !services::wanted() {
         return;
