@@ -33,7 +33,7 @@ async fn a_store_that_is_away_costs_no_try() {
     let mut refused = 0;
     let away = |frame: &Frame| {
         refused += u32::from(frame.kind() == "chunk_failed");
-        refused == 3
+        refused == 2
     };
     let frames = client.frames(&session.job, None, away).await.unwrap();
     stack.way("s3").refuse(false);
