@@ -24,9 +24,15 @@ def clips():
     folder = os.environ.get("SCRIPTORIUM_BENCH_AUDIO")
     if not folder:
         return [(FIXTURES / "sample.flac", (FIXTURES / "sample.txt").read_text())]
-    with open(pathlib.Path(folder) / "manifest.tsv", newline="") as manifest:
+    folder = pathlib.Path(folder)
+    with open(folder / "manifest.tsv", newline="") as manifest:
         rows = csv.DictReader(manifest, delimiter="\t", quoting=csv.QUOTE_NONE)
-        return [(pathlib.Path(folder) / row["file"], row["reference"]) for row in rows]
+        return [(folder / row["file"], reference(folder, row["reference"])) for row in rows]
+
+
+def reference(folder, said):
+    """What is said, or the JSON file with it (its `reference`)."""
+    return json.loads((folder / said).read_text())["reference"] if said.endswith(".json") else said
 
 
 def recording(minutes, target, *codec):
