@@ -27,12 +27,13 @@ def clips():
     folder = pathlib.Path(folder)
     with open(folder / "manifest.tsv", newline="") as manifest:
         rows = csv.DictReader(manifest, delimiter="\t", quoting=csv.QUOTE_NONE)
-        return [(folder / row["file"], reference(folder, row["reference"])) for row in rows]
+        return [(folder / row["file"], reference(folder / row["file"], row["reference"])) for row in rows]
 
 
-def reference(folder, said):
-    """What is said, or the JSON file with it (its `reference`)."""
-    return json.loads((folder / said).read_text())["reference"] if said.endswith(".json") else said
+def reference(path, said):
+    """What is said, by the manifest or by a JSON file beside the recording."""
+    beside = path.with_suffix(".json")
+    return json.loads(beside.read_text())["reference"] if beside.exists() else said
 
 
 def recording(minutes, target, *codec):
