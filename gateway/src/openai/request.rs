@@ -90,6 +90,12 @@ fn check_names(form: &Form) -> Result<(), Problem> {
             | "chunking_strategy" | "timestamp_granularities" | "timestamp_granularities[]"
             // Not of OpenAI's API: for clients whose files' sizes cannot be told otherwise.
             | "total_size" => {}
+            "keywords" | "keywords[]" => {
+                return Err(unsupported(name, "the model takes no list of words; name them in \"prompt\""));
+            }
+            "languages" | "languages[]" => {
+                return Err(unsupported(name, "one \"language\" can be named, or none"));
+            }
             "include" | "include[]" => return Err(unsupported(name, "log probabilities of tokens are not kept")),
             "known_speaker_names" | "known_speaker_names[]" | "known_speaker_references"
             | "known_speaker_references[]" => return Err(unsupported(name, "speakers are not told apart")),

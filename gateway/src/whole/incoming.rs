@@ -34,6 +34,14 @@ impl Size {
             Self::Told(bytes) | Self::Computed(bytes) => bytes,
         }
     }
+
+    /// More are too many. What is held need not fit what was computed.
+    const fn most(self) -> u64 {
+        match self {
+            Self::Computed(bytes) if bytes <= HELD => u64::MAX,
+            Self::Told(bytes) | Self::Computed(bytes) => bytes,
+        }
+    }
 }
 
 /// What becomes of the bytes.
@@ -104,10 +112,8 @@ impl Incoming {
         mut bytes: Bytes,
     ) -> Result<Option<JobHeader>, Problem> {
         self.received = self.received.saturating_add(bytes.len() as u64);
-        if let Size::Told(told) = self.size
-            && self.received > told
-        {
-            return Err(mismatch(told, self.received));
+        if self.received > self.size.most() {
+            return Err(mismatch(self.size.bytes(), self.received));
         }
         let limit = if self.size.bytes() > HELD { self.chunk } else { usize::MAX };
         while !bytes.is_empty() {

@@ -27,5 +27,6 @@ pub use form::of as form_of;
 
 use scriptorium_contracts::job::MEGABYTE;
 
-/// Bytes. The largest chunk of the sizer, and the largest file that OpenAI's own API takes.
-const HELD: u64 = 25 * MEGABYTE;
+/// Bytes. The largest chunk of the sizer, and the largest file that OpenAI's own API takes; and some for fields behind it, which
+/// cannot be told from it before they come.
+const HELD: u64 = 25 * MEGABYTE + (128 << 10);
