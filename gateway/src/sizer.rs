@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     /// Megabytes and kbit/s (0 = unknown) → megabytes of a chunk.
-    const TABLE: [(u64, u32, u32); 19] = [
+    const TABLE: [(u64, u32, u32); 18] = [
         (5, 0, 15),
         (49, 0, 15),
         (50, 0, 20),

@@ -124,7 +124,7 @@ pub fn init_request(
 }
 
 #[cfg(test)]
-pub(crate) fn of(fields: &[(&str, &str)]) -> Form {
+pub fn of(fields: &[(&str, &str)]) -> Form {
     let mut form = Form::default();
     for (name, value) in fields {
         form.begin((*name).to_owned()).unwrap();
