@@ -1,7 +1,7 @@
 """The official client of OpenAI's API against a server of ours.
 
-check.py URL RECORDING EXPECTED: RECORDING has more than 25 MB; EXPECTED is a folder with its transcript as a chunked upload gave
-it: transcript.json (with times of words), .txt, .srt and .vtt, and picture.png, which is no recording.
+check.py URL RECORDING EXPECTED: RECORDING has more than 25 MB; EXPECTED is a folder with its transcript as chunked uploads gave
+it: transcript.json with times of words, .txt, .srt and .vtt without; and picture.png, which is no recording.
 """
 
 import io

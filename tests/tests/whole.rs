@@ -39,8 +39,8 @@ async fn a_recording_in_one_piece_gives_the_transcript_of_the_chunked_upload() {
     let client = Client::new(&server.url());
     let folder = tempfile::tempdir().unwrap();
     // Held whole and one chunk; and three chunks, which go to the store as they come.
-    let wide: &[&str] = &["-t", "40", "-c:a", "pcm_f32le", "-ar", "96000", "-ac", "2"];
-    for (arguments, chunks) in [(&["-c:a", "pcm_s16le"][..], 1), (wide, 3)] {
+    let wide: &[&str] = &["-t", "45", "-c:a", "pcm_f32le", "-ar", "96000", "-ac", "2"];
+    for (arguments, chunks) in [(&["-t", "125", "-c:a", "pcm_s16le"][..], 1), (wide, 3)] {
         let bytes = recordings::converted(arguments, "wav");
         let file = folder.path().join("sample.wav");
         std::fs::write(&file, &bytes).unwrap();

@@ -190,19 +190,17 @@ impl Incoming {
 
     /// Stores a chunk, or the rest that there is. `Some`: the job is over already.
     async fn put(&mut self) -> Result<Option<JobHeader>, Problem> {
-        let count = self.chunk.min(self.buffer.len());
-        let chunk = if count == self.buffer.len() {
-            // What is stored gives its memory back at once, and the next chunk gets its own, all at once.
-            let rest = self.size.bytes().saturating_sub(self.received);
-            let next = self.chunk.min(usize::try_from(rest).unwrap_or(self.chunk));
-            std::mem::replace(&mut self.buffer, BytesMut::with_capacity(next))
-        } else {
-            self.buffer.split_to(count)
-        };
+        let chunk = self.buffer.split_to(self.chunk.min(self.buffer.len())).freeze();
         let goes_on = match &mut self.upload {
-            Upload::Writing(writer) => writer.put(chunk.freeze()).await?,
+            Upload::Writing(writer) => writer.put(chunk.clone()).await?,
             Upload::Repeated(_) | Upload::Held => true,
         };
+        // The next chunk comes into the same memory.
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+            self.buffer = chunk.try_into_mut().unwrap_or_default();
+            self.buffer.clear();
+        }
         self.since = Instant::now();
         match &self.upload {
             Upload::Writing(writer) if !goes_on => Ok(Some(writer.header().clone())),
