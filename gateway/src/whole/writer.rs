@@ -114,6 +114,12 @@ impl Drop for Writer {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let (jobs, job) = (self.jobs.clone(), self.header.id);
         let cancelling = async move {
+            // The last commit may have been made while its maker was dropped: what is whole needs nobody any more.
+            if let Ok(Some(header)) = jobs.header(job).await
+                && is_whole(&header)
+            {
+                return;
+            }
             let reason = "The upload broke off.".to_owned();
             match jobs.advance(job, Input::Cancel { reason }).await {
                 Ok(_) => tracing::info!(%job, "an upload in one piece broke off; the job is cancelled"),
