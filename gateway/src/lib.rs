@@ -5,6 +5,7 @@
 
 pub mod config;
 mod estimate;
+mod openai;
 mod panics;
 pub mod problem;
 pub mod render;
@@ -19,6 +20,7 @@ mod stream;
 #[cfg(test)]
 mod testing;
 mod uploads;
+mod whole;
 
 pub use config::{GatewayConfig, UploadBase};
 pub use router::router;

@@ -17,8 +17,11 @@ pub enum Code {
     NotSupportedYet,
     FileTooSmall,
     ChunkOutOfRange,
+    FieldAfterFile,
+    LengthMismatch,
     IdempotencyKeyReused,
     FileTooLarge,
+    LengthRequired,
     BodyTooLarge,
     UnsupportedContentType,
     RequestTimeout,
@@ -33,13 +36,14 @@ pub enum Code {
     TranscriptNotReady,
     TranscriptTooLarge,
     TooManyStreams,
+    TooManyUploads,
     ServiceUnavailable,
     Internal,
 }
 
 impl Code {
     /// All of them, for the pages and their test.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 34] = [
         Self::MalformedJson,
         Self::MalformedBody,
         Self::MalformedQuery,
@@ -52,8 +56,11 @@ impl Code {
         Self::NotSupportedYet,
         Self::FileTooSmall,
         Self::ChunkOutOfRange,
+        Self::FieldAfterFile,
+        Self::LengthMismatch,
         Self::IdempotencyKeyReused,
         Self::FileTooLarge,
+        Self::LengthRequired,
         Self::BodyTooLarge,
         Self::UnsupportedContentType,
         Self::RequestTimeout,
@@ -68,6 +75,7 @@ impl Code {
         Self::TranscriptNotReady,
         Self::TranscriptTooLarge,
         Self::TooManyStreams,
+        Self::TooManyUploads,
         Self::ServiceUnavailable,
         Self::Internal,
     ];
@@ -87,8 +95,11 @@ impl Code {
             Self::NotSupportedYet => "not_supported_yet",
             Self::FileTooSmall => "file_too_small",
             Self::ChunkOutOfRange => "chunk_out_of_range",
+            Self::FieldAfterFile => "field_after_file",
+            Self::LengthMismatch => "length_mismatch",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::FileTooLarge => "file_too_large",
+            Self::LengthRequired => "length_required",
             Self::BodyTooLarge => "body_too_large",
             Self::UnsupportedContentType => "unsupported_content_type",
             Self::RequestTimeout => "request_timeout",
@@ -103,6 +114,7 @@ impl Code {
             Self::TranscriptNotReady => "transcript_not_ready",
             Self::TranscriptTooLarge => "transcript_too_large",
             Self::TooManyStreams => "too_many_streams",
+            Self::TooManyUploads => "too_many_uploads",
             Self::ServiceUnavailable => "service_unavailable",
             Self::Internal => "internal",
         }
@@ -123,9 +135,12 @@ impl Code {
             | Self::NotSupportedYet
             | Self::FileTooSmall
             | Self::ChunkOutOfRange
+            | Self::FieldAfterFile
+            | Self::LengthMismatch
             | Self::IdempotencyKeyReused
             | Self::TranscriptTooLarge => StatusCode::UNPROCESSABLE_ENTITY,
             Self::FileTooLarge | Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::LengthRequired => StatusCode::LENGTH_REQUIRED,
             Self::UnsupportedContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::RouteNotFound | Self::JobNotFound | Self::NoTranscript => StatusCode::NOT_FOUND,
@@ -135,7 +150,9 @@ impl Code {
             | Self::JobOver
             | Self::ChunkReleased
             | Self::TranscriptNotReady => StatusCode::CONFLICT,
-            Self::TooManyStreams | Self::ServiceUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyStreams | Self::TooManyUploads | Self::ServiceUnavailable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -155,10 +172,13 @@ impl Code {
             Self::NotSupportedYet => "This version cannot do that",
             Self::FileTooSmall => "The recording is too small for a chunked upload",
             Self::ChunkOutOfRange => "The job has no such chunk",
+            Self::FieldAfterFile => "A field comes after the file",
+            Self::LengthMismatch => "The file has another size than was told",
             Self::IdempotencyKeyReused => "The Idempotency-Key was used for another request",
             Self::FileTooLarge => "The recording is too large",
+            Self::LengthRequired => "The request does not tell its length",
             Self::BodyTooLarge => "The body is too large",
-            Self::UnsupportedContentType => "The body has to be JSON",
+            Self::UnsupportedContentType => "The body is declared as something else",
             Self::RequestTimeout => "The body did not come in time",
             Self::RouteNotFound => "There is nothing at this address",
             Self::MethodNotAllowed => "This address does not take this method",
@@ -171,6 +191,7 @@ impl Code {
             Self::TranscriptNotReady => "The transcript is not ready yet",
             Self::TranscriptTooLarge => "The transcript is too large for this format",
             Self::TooManyStreams => "Too many live streams",
+            Self::TooManyUploads => "Too many recordings at once",
             Self::ServiceUnavailable => "A part of the service does not answer",
             Self::Internal => "Something went wrong inside",
         }
@@ -191,8 +212,11 @@ impl Code {
             Self::NotSupportedYet => include_str!("../../../docs/errors/not_supported_yet.md"),
             Self::FileTooSmall => include_str!("../../../docs/errors/file_too_small.md"),
             Self::ChunkOutOfRange => include_str!("../../../docs/errors/chunk_out_of_range.md"),
+            Self::FieldAfterFile => include_str!("../../../docs/errors/field_after_file.md"),
+            Self::LengthMismatch => include_str!("../../../docs/errors/length_mismatch.md"),
             Self::IdempotencyKeyReused => include_str!("../../../docs/errors/idempotency_key_reused.md"),
             Self::FileTooLarge => include_str!("../../../docs/errors/file_too_large.md"),
+            Self::LengthRequired => include_str!("../../../docs/errors/length_required.md"),
             Self::BodyTooLarge => include_str!("../../../docs/errors/body_too_large.md"),
             Self::UnsupportedContentType => include_str!("../../../docs/errors/unsupported_content_type.md"),
             Self::RequestTimeout => include_str!("../../../docs/errors/request_timeout.md"),
@@ -207,6 +231,7 @@ impl Code {
             Self::TranscriptNotReady => include_str!("../../../docs/errors/transcript_not_ready.md"),
             Self::TranscriptTooLarge => include_str!("../../../docs/errors/transcript_too_large.md"),
             Self::TooManyStreams => include_str!("../../../docs/errors/too_many_streams.md"),
+            Self::TooManyUploads => include_str!("../../../docs/errors/too_many_uploads.md"),
             Self::ServiceUnavailable => include_str!("../../../docs/errors/service_unavailable.md"),
             Self::Internal => include_str!("../../../docs/errors/internal.md"),
         }

@@ -83,11 +83,20 @@ impl Serialize for ChunkSize {
 impl InitRequest {
     /// The job that the request asks for.
     pub fn check(self, id: JobId, config: &GatewayConfig) -> Result<NewJob, Problem> {
+        self.check_from(config.min_file_size, id, config)
+    }
+
+    /// The job for a recording that comes in one piece: of any size, in the sizer's chunks.
+    pub fn check_whole(self, id: JobId, config: &GatewayConfig) -> Result<NewJob, Problem> {
+        Self { chunk_size_mb: Some(ChunkSize::Auto), ..self }.check_from(1, id, config)
+    }
+
+    fn check_from(self, min_size: u64, id: JobId, config: &GatewayConfig) -> Result<NewJob, Problem> {
         check_text("filename", &self.filename, 1, MAX_FILENAME)?;
         if self.filename.chars().any(char::is_control) {
             return Err(invalid("filename", "it has control characters"));
         }
-        check_total_size(self.total_size, config.min_file_size)?;
+        check_total_size(self.total_size, min_size)?;
         let chunk_size = chunk_bytes(self.chunk_size_mb, self.total_size, config)?;
         let layout = Layout::new(self.total_size, chunk_size)
             .map_err(|error| invalid("chunk_size_mb", &format!("it would make {error}")))?;

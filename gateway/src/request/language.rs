@@ -1,7 +1,7 @@
 //! Languages that Whisper models know.
 
 /// The codes of the multilingual models, as their tokens name them.
-const CODES: [&str; 100] = [
+pub const CODES: [&str; 100] = [
     "af", "am", "ar", "as", "az", "ba", "be", "bg", "bn", "bo", "br", "bs", "ca", "cs", "cy", "da", "de",
     "el", "en", "es", "et", "eu", "fa", "fi", "fo", "fr", "gl", "gu", "ha", "haw", "he", "hi", "hr", "ht",
     "hu", "hy", "id", "is", "it", "ja", "jw", "ka", "kk", "km", "kn", "ko", "la", "lb", "ln", "lo", "lt",

@@ -5,4 +5,5 @@ pub mod idempotency;
 pub mod init;
 pub mod json;
 pub mod language;
+pub mod multipart;
 pub mod origin;

@@ -105,11 +105,18 @@ pub async fn status(
     Ok(axum::Json(reply(header, records, next, scriptorium_shared::clock::now())))
 }
 
+/// Percent of all, as in `progress_update`, but of this moment.
+pub fn progress(header: &JobHeader) -> u8 {
+    let done = u64::from(header.uploaded.len()) + u64::from(header.completed.len());
+    let half = done * 50 / u64::from(header.total_chunks().max(1));
+    header.progress.max(u8::try_from(half).unwrap_or(100))
+}
+
 fn reply(header: JobHeader, records: Vec<ChunkRecord>, next: Option<String>, now: Timestamp) -> StatusReply {
     let total = header.total_chunks();
     let (uploaded, completed, failed) = (header.uploaded.len(), header.completed.len(), header.failed.len());
     let remaining = estimate::remaining_seconds(&header, now);
-    let half = u64::from(uploaded + completed) * 50 / u64::from(total.max(1));
+    let progress = progress(&header);
     let summary = header.summary;
     StatusReply {
         parent_job_id: header.id,
@@ -123,7 +130,7 @@ fn reply(header: JobHeader, records: Vec<ChunkRecord>, next: Option<String>, now
         failed_chunks: failed,
         upload_progress: share(uploaded, total, 100.0),
         processing_progress: share(completed + failed, total, 100.0),
-        progress: header.progress.max(u8::try_from(half).unwrap_or(100)),
+        progress,
         success_rate: share(completed, total, 1.0),
         estimated_seconds_remaining: remaining,
         estimated_time_remaining: remaining.filter(|seconds| *seconds > 0).map(estimate::in_words),

@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, header};
+use scriptorium_contracts::JobId;
 use scriptorium_contracts::job::{JobHeader, JobState};
 use scriptorium_contracts::objects::transcript_key;
 use scriptorium_contracts::transcript::Transcript;
@@ -34,15 +35,13 @@ pub async fn transcript(
 ) -> Result<Response, Problem> {
     check_state(&app.header(job).await?)?;
     let (key, objects) = (transcript_key(job), app.jobs.objects.clone());
-    let Some(size) = objects.size(&key).await? else {
-        // It is written before the job ends, and nothing deletes it.
-        tracing::error!(%job, "the transcript of a finished job is not in the object store");
-        return Err(Problem::new(Code::NoTranscript, "The transcript is not in the object store any more."));
-    };
+    let size = objects.size(&key).await?.ok_or_else(|| lost(job))?;
     let format = request.format.unwrap_or(Format::Json);
     let body = match format {
         Format::Json => as_stored(objects, key, size),
-        Format::Txt | Format::Srt | Format::Vtt => Body::from(rendered(&app, &key, size, format).await?),
+        Format::Txt => Body::from(read(&app, &key, size, |transcript| render::text(&transcript)).await?),
+        Format::Srt => Body::from(read(&app, &key, size, |transcript| render::srt(&transcript)).await?),
+        Format::Vtt => Body::from(read(&app, &key, size, |transcript| render::vtt(&transcript)).await?),
     };
     let mut response = body.into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
@@ -91,7 +90,29 @@ async fn piece(objects: &Objects, key: &str, offset: u64) -> Result<Bytes, Objec
     }
 }
 
-async fn rendered(app: &App, key: &str, size: u64, format: Format) -> Result<String, Problem> {
+/// What `work` makes of a finished job's transcript.
+pub async fn with<T: Send + 'static>(
+    app: &App,
+    job: JobId,
+    work: impl FnOnce(Transcript) -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let key = transcript_key(job);
+    let size = app.jobs.objects.size(&key).await?.ok_or_else(|| lost(job))?;
+    read(app, &key, size, work).await
+}
+
+fn lost(job: JobId) -> Problem {
+    // It is written before the job ends, and nothing deletes it.
+    tracing::error!(%job, "the transcript of a finished job is not in the object store");
+    Problem::new(Code::NoTranscript, "The transcript is not in the object store any more.")
+}
+
+async fn read<T: Send + 'static>(
+    app: &App,
+    key: &str,
+    size: u64,
+    work: impl FnOnce(Transcript) -> T + Send + 'static,
+) -> Result<T, Problem> {
     if size > MAX_RENDERED {
         let detail = "The transcript is too large to be rendered here. Fetch it with format=json.";
         return Err(Problem::new(Code::TranscriptTooLarge, detail));
@@ -105,16 +126,10 @@ async fn rendered(app: &App, key: &str, size: u64, format: Format) -> Result<Str
     // Some seconds for the longest ones: not among the tasks that answer others.
     let work = move || {
         let _permit = permit;
-        let transcript: Transcript = serde_json::from_slice(&json)?;
-        Ok::<_, serde_json::Error>(match format {
-            Format::Json => String::from_utf8_lossy(&json).into_owned(),
-            Format::Txt => render::text(&transcript),
-            Format::Srt => render::srt(&transcript),
-            Format::Vtt => render::vtt(&transcript),
-        })
+        Ok::<_, serde_json::Error>(work(serde_json::from_slice(&json)?))
     };
     match tokio::task::spawn_blocking(work).await {
-        Ok(Ok(text)) => Ok(text),
+        Ok(Ok(made)) => Ok(made),
         Ok(Err(error)) => {
             tracing::error!(key, %error, "a stored transcript can't be read");
             Err(Problem::new(Code::Internal, "The stored transcript can't be read; the log has the details."))
