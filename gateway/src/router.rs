@@ -3,7 +3,9 @@
 use crate::config::GatewayConfig;
 use crate::panics;
 use crate::problem::{Code, Problem};
-use crate::routes::{cancel, error_page, health, init, notice, retry, status, stream, transcript, urls};
+use crate::routes::{
+    cancel, error_page, health, init, notice, retry, status, stream, transcript, urls, webhooks,
+};
 use crate::state::App;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -33,6 +35,8 @@ pub fn router(config: GatewayConfig, jobs: Jobs, shutdown: CancellationToken, ta
         .route("/chunked-upload-retry", post(retry::retry))
         .route("/chunked-stream/{id}", get(stream::stream))
         .route("/jobs/{id}/transcript", get(transcript::transcript))
+        .route("/jobs/{id}/webhooks", get(webhooks::list))
+        .route("/jobs/{id}/webhooks/{webhook}/redeliver", post(webhooks::redeliver))
         .route("/docs/errors/{code}", get(error_page::error_page))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))

@@ -10,3 +10,4 @@ pub mod status;
 pub mod stream;
 pub mod transcript;
 pub mod urls;
+pub mod webhooks;

@@ -9,3 +9,4 @@ mod replay;
 mod server;
 mod sse;
 mod uploads;
+mod webhooks;
