@@ -4,6 +4,7 @@ use super::values::{interval, milliseconds, seconds};
 use clap::Args;
 use scriptorium_contracts::job::Limits;
 use scriptorium_gateway::{GatewayConfig, UploadBase};
+use scriptorium_shared::webhook::WebhookConfig;
 use std::time::Duration;
 
 #[derive(Args, Clone, Debug)]
@@ -69,7 +70,7 @@ pub struct LimitArgs {
 
 impl LimitArgs {
     /// What a gateway is told by them.
-    pub fn gateway(&self, slots: usize, upload_base: UploadBase) -> GatewayConfig {
+    pub fn gateway(&self, slots: usize, upload_base: UploadBase, webhooks: &WebhookConfig) -> GatewayConfig {
         GatewayConfig {
             upload_base,
             max_parallel_uploads: self.max_parallel_uploads,
@@ -77,6 +78,7 @@ impl LimitArgs {
             stream_timeout: self.stream_timeout_seconds,
             heartbeat: self.heartbeat_seconds,
             limits: self.of_jobs(slots),
+            webhooks: webhooks.accepted(),
             ..GatewayConfig::default()
         }
     }
