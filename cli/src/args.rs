@@ -2,7 +2,7 @@
 
 use crate::config::{
     BrokerArgs, BucketArgs, ConfigError, DrainArgs, EngineArgs, JobStoreArgs, LimitArgs, LogArgs,
-    NetworkArgs, OpsArgs, PartArgs, StorageArgs, SweepArgs, with_settings,
+    NetworkArgs, OpsArgs, PartArgs, StorageArgs, SweepArgs, WebhookArgs, with_settings,
 };
 use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -99,6 +99,8 @@ pub struct ServeArgs {
     pub sweep: SweepArgs,
     #[command(flatten)]
     pub drain: DrainArgs,
+    #[command(flatten, next_help_heading = "Webhooks")]
+    pub webhooks: WebhookArgs,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -117,6 +119,8 @@ pub struct GatewayArgs {
     pub limits: LimitArgs,
     #[command(flatten)]
     pub drain: DrainArgs,
+    #[command(flatten, next_help_heading = "Webhooks")]
+    pub webhooks: WebhookArgs,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -149,6 +153,8 @@ pub struct CoordinatorArgs {
     pub sweep: SweepArgs,
     #[command(flatten)]
     pub drain: DrainArgs,
+    #[command(flatten, next_help_heading = "Webhooks")]
+    pub webhooks: WebhookArgs,
 }
 
 #[derive(Subcommand, Clone, Debug)]

@@ -2,6 +2,7 @@
 
 use crate::sizer::SizerLimits;
 use scriptorium_contracts::job::{Limits, MIN_FILE_SIZE};
+use scriptorium_shared::outbound::Reach;
 use std::time::Duration;
 
 /// Where clients put their chunks.
@@ -25,6 +26,8 @@ pub struct GatewayConfig {
     pub url_expiry: Duration,
     /// Limits of each new job.
     pub limits: Limits,
+    /// Where jobs may have their webhooks; `None`: nowhere, they are refused.
+    pub webhooks: Option<Reach>,
     /// Bounds of the sizer, for `chunk_size_mb: "auto"` and for recordings that come in one piece.
     pub sizer: SizerLimits,
     /// Megabytes of recordings sent in one piece that lie in memory at once; further ones wait, then are refused with 503. An
@@ -67,6 +70,7 @@ impl Default for GatewayConfig {
             max_parallel_uploads: 5,
             url_expiry: Duration::from_secs(3_600),
             limits: Limits::default(),
+            webhooks: None,
             sizer: SizerLimits::default(),
             upload_memory_mb: 256,
             estimated_speed: 15.0,

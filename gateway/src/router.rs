@@ -4,7 +4,7 @@ use crate::config::GatewayConfig;
 use crate::panics;
 use crate::problem::{Code, Problem};
 use crate::routes::{
-    cancel, error_page, health, init, notice, openai, retry, status, stream, transcript, upload, urls,
+    cancel, error_page, health, init, notice, openai, retry, status, stream, transcript, upload, urls, webhooks,
 };
 use crate::state::App;
 use axum::Router;
@@ -36,6 +36,8 @@ pub fn router(config: GatewayConfig, jobs: Jobs, shutdown: CancellationToken, ta
         .route("/chunked-stream/{id}", get(stream::stream))
         .route("/jobs/{id}/transcript", get(transcript::transcript))
         .route("/api/transcripts/{id}", get(upload::get))
+        .route("/jobs/{id}/webhooks", get(webhooks::list))
+        .route("/jobs/{id}/webhooks/{webhook}/redeliver", post(webhooks::redeliver))
         .route("/docs/errors/{code}", get(error_page::error_page))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))

@@ -5,6 +5,7 @@ use clap::Args;
 use scriptorium_contracts::job::Limits;
 use scriptorium_gateway::sizer::SizerLimits;
 use scriptorium_gateway::{GatewayConfig, UploadBase};
+use scriptorium_shared::webhook::WebhookConfig;
 use std::time::Duration;
 
 #[derive(Args, Clone, Debug)]
@@ -85,7 +86,7 @@ pub struct LimitArgs {
 
 impl LimitArgs {
     /// What a gateway is told by them.
-    pub fn gateway(&self, slots: usize, upload_base: UploadBase) -> GatewayConfig {
+    pub fn gateway(&self, slots: usize, upload_base: UploadBase, webhooks: &WebhookConfig) -> GatewayConfig {
         GatewayConfig {
             upload_base,
             max_parallel_uploads: self.max_parallel_uploads,
@@ -95,6 +96,7 @@ impl LimitArgs {
             limits: self.of_jobs(slots),
             upload_memory_mb: self.upload_memory_mb as usize,
             sizer: SizerLimits { min_mb: self.chunk_size_min_mb, max_mb: self.chunk_size_max_mb },
+            webhooks: webhooks.accepted(),
             ..GatewayConfig::default()
         }
     }

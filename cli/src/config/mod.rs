@@ -12,6 +12,7 @@ mod services;
 mod storage;
 mod times;
 mod values;
+mod webhook;
 
 pub use engine::EngineArgs;
 pub use file::with_settings;
@@ -22,6 +23,7 @@ pub use ops::OpsArgs;
 pub use services::{BrokerArgs, BucketArgs, JobStoreArgs};
 pub use storage::{StorageArgs, default_cache_dir, default_data_dir};
 pub use times::{DrainArgs, PartArgs, SweepArgs};
+pub use webhook::WebhookArgs;
 
 use std::path::PathBuf;
 use thiserror::Error;
@@ -43,6 +45,9 @@ pub enum ConfigError {
         "--s3-public-endpoint without --s3-endpoint: say where this process itself reaches the object store"
     )]
     PublicEndpointAlone,
+    /// The secret itself is not told.
+    #[error("--webhook-secret: {0}")]
+    WebhookSecret(#[from] scriptorium_shared::webhook::SecretError),
     #[error("--listen {listen}: {reason}")]
     Listen { listen: String, reason: String },
     #[error(

@@ -4,6 +4,7 @@ use crate::args::ServeArgs;
 use crate::config::{ConfigError, EngineArgs, parallel_chunks};
 use scriptorium_contracts::job::Limits;
 use scriptorium_gateway::{GatewayConfig, UploadBase};
+use scriptorium_shared::webhook::WebhookConfig;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ pub struct ServeConfig {
     /// Audio of the longest task; chunks with more are divided.
     pub part_length: Duration,
     pub gateway: GatewayConfig,
+    pub webhooks: WebhookConfig,
     /// Between two looks for what is late, lost or over.
     pub sweep_interval: Duration,
     /// For work in hand when told to stop.
@@ -39,6 +41,7 @@ impl ServeConfig {
                 limits,
                 ..GatewayConfig::default()
             },
+            webhooks: WebhookConfig::default(),
             sweep_interval: Duration::from_secs(10),
             drain: Duration::from_secs(20),
         }
@@ -54,7 +57,8 @@ impl TryFrom<&ServeArgs> for ServeConfig {
         config.sweep_interval = args.sweep.sweep_interval_seconds;
         config.drain = args.drain.drain_seconds;
         config.part_length = args.part.part_seconds;
-        config.gateway = limits.gateway(config.slots, config.gateway.upload_base);
+        config.webhooks = args.webhooks.settings()?;
+        config.gateway = limits.gateway(config.slots, config.gateway.upload_base, &config.webhooks);
         Ok(config)
     }
 }

@@ -45,6 +45,8 @@ pub enum ServeError {
     ObjectFolder(#[from] scriptorium_shared::objects::embedded::OpenError),
     #[error("the object store cannot be reached: {0}")]
     Objects(#[from] scriptorium_shared::objects::ObjectsError),
+    #[error("webhooks cannot be sent: {0}")]
+    Webhooks(#[source] reqwest::Error),
     #[error("the jobs of the last run cannot be taken up: {0}")]
     Recovery(#[source] scriptorium_shared::jobs::JobsError),
     #[error("the {role} ended: {reason}")]
@@ -63,6 +65,7 @@ impl ServeError {
             | Self::Store(_)
             | Self::ObjectFolder(_)
             | Self::Objects(_)
+            | Self::Webhooks(_)
             | Self::Recovery(_)
             | Self::Role { .. }
             | Self::Signals(_) => Exit::Failed,

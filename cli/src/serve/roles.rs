@@ -4,6 +4,7 @@ use super::{ServeConfig, ServeError};
 use scriptorium_coordinator::CoordinatorConfig;
 use scriptorium_shared::jobs::Jobs;
 use scriptorium_shared::objects::embedded::S3Service;
+use scriptorium_shared::webhook::{self, Sender};
 use scriptorium_worker::WorkerConfig;
 use scriptorium_worker::engine::{Engine, Whisper};
 use std::fmt;
@@ -85,6 +86,7 @@ pub(super) async fn run(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
+    let sender = Sender::new(&config.webhooks).map_err(ServeError::Webhooks)?;
     // Before anybody can queue a chunk: what this process finds in flight, the one before left there.
     jobs.recover().await.map_err(ServeError::Recovery)?;
     // Before the other roles, because they reach the objects through its port.
@@ -103,7 +105,8 @@ pub(super) async fn run(
     let mut sweeper = Running::start(Role::Sweeper, |stop| {
         let (jobs, every) = (jobs.clone(), config.sweep_interval);
         Box::pin(async move {
-            jobs.run_sweeper(every, stop).await;
+            let webhooks = webhook::run(jobs.clone(), sender, stop.clone());
+            tokio::join!(jobs.run_sweeper(every, stop), webhooks);
             Ok::<(), std::convert::Infallible>(())
         })
     });

@@ -15,6 +15,7 @@ pub enum Code {
     MissingField,
     InvalidField,
     NotSupportedYet,
+    WebhooksNotConfigured,
     FileTooSmall,
     ChunkOutOfRange,
     FieldAfterFile,
@@ -29,6 +30,7 @@ pub enum Code {
     MethodNotAllowed,
     JobNotFound,
     NoTranscript,
+    WebhookNotFound,
     ChunkNotUploaded,
     SizeMismatch,
     JobOver,
@@ -43,7 +45,7 @@ pub enum Code {
 
 impl Code {
     /// All of them, for the pages and their test.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 36] = [
         Self::MalformedJson,
         Self::MalformedBody,
         Self::MalformedQuery,
@@ -54,6 +56,7 @@ impl Code {
         Self::MissingField,
         Self::InvalidField,
         Self::NotSupportedYet,
+        Self::WebhooksNotConfigured,
         Self::FileTooSmall,
         Self::ChunkOutOfRange,
         Self::FieldAfterFile,
@@ -68,6 +71,7 @@ impl Code {
         Self::MethodNotAllowed,
         Self::JobNotFound,
         Self::NoTranscript,
+        Self::WebhookNotFound,
         Self::ChunkNotUploaded,
         Self::SizeMismatch,
         Self::JobOver,
@@ -93,6 +97,7 @@ impl Code {
             Self::MissingField => "missing_field",
             Self::InvalidField => "invalid_field",
             Self::NotSupportedYet => "not_supported_yet",
+            Self::WebhooksNotConfigured => "webhooks_not_configured",
             Self::FileTooSmall => "file_too_small",
             Self::ChunkOutOfRange => "chunk_out_of_range",
             Self::FieldAfterFile => "field_after_file",
@@ -107,6 +112,7 @@ impl Code {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::JobNotFound => "job_not_found",
             Self::NoTranscript => "no_transcript",
+            Self::WebhookNotFound => "webhook_not_found",
             Self::ChunkNotUploaded => "chunk_not_uploaded",
             Self::SizeMismatch => "size_mismatch",
             Self::JobOver => "job_over",
@@ -133,6 +139,7 @@ impl Code {
             | Self::MissingField
             | Self::InvalidField
             | Self::NotSupportedYet
+            | Self::WebhooksNotConfigured
             | Self::FileTooSmall
             | Self::ChunkOutOfRange
             | Self::FieldAfterFile
@@ -143,7 +150,9 @@ impl Code {
             Self::LengthRequired => StatusCode::LENGTH_REQUIRED,
             Self::UnsupportedContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::RouteNotFound | Self::JobNotFound | Self::NoTranscript => StatusCode::NOT_FOUND,
+            Self::RouteNotFound | Self::JobNotFound | Self::NoTranscript | Self::WebhookNotFound => {
+                StatusCode::NOT_FOUND
+            }
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::ChunkNotUploaded
             | Self::SizeMismatch
@@ -170,6 +179,7 @@ impl Code {
             Self::MissingField => "The body lacks a field",
             Self::InvalidField => "A field has a value that cannot be used",
             Self::NotSupportedYet => "This version cannot do that",
+            Self::WebhooksNotConfigured => "This server sends no webhooks",
             Self::FileTooSmall => "The recording is too small for a chunked upload",
             Self::ChunkOutOfRange => "The job has no such chunk",
             Self::FieldAfterFile => "A field comes after the file",
@@ -184,6 +194,7 @@ impl Code {
             Self::MethodNotAllowed => "This address does not take this method",
             Self::JobNotFound => "There is no such job",
             Self::NoTranscript => "The job has no transcript",
+            Self::WebhookNotFound => "The job has no such webhook message",
             Self::ChunkNotUploaded => "The chunk is not uploaded yet",
             Self::SizeMismatch => "The chunk has a wrong size",
             Self::JobOver => "The job is over",
@@ -210,6 +221,7 @@ impl Code {
             Self::MissingField => include_str!("../../../docs/errors/missing_field.md"),
             Self::InvalidField => include_str!("../../../docs/errors/invalid_field.md"),
             Self::NotSupportedYet => include_str!("../../../docs/errors/not_supported_yet.md"),
+            Self::WebhooksNotConfigured => include_str!("../../../docs/errors/webhooks_not_configured.md"),
             Self::FileTooSmall => include_str!("../../../docs/errors/file_too_small.md"),
             Self::ChunkOutOfRange => include_str!("../../../docs/errors/chunk_out_of_range.md"),
             Self::FieldAfterFile => include_str!("../../../docs/errors/field_after_file.md"),
@@ -224,6 +236,7 @@ impl Code {
             Self::MethodNotAllowed => include_str!("../../../docs/errors/method_not_allowed.md"),
             Self::JobNotFound => include_str!("../../../docs/errors/job_not_found.md"),
             Self::NoTranscript => include_str!("../../../docs/errors/no_transcript.md"),
+            Self::WebhookNotFound => include_str!("../../../docs/errors/webhook_not_found.md"),
             Self::ChunkNotUploaded => include_str!("../../../docs/errors/chunk_not_uploaded.md"),
             Self::SizeMismatch => include_str!("../../../docs/errors/size_mismatch.md"),
             Self::JobOver => include_str!("../../../docs/errors/job_over.md"),

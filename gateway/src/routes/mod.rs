@@ -12,3 +12,4 @@ pub mod stream;
 pub mod transcript;
 pub mod upload;
 pub mod urls;
+pub mod webhooks;

@@ -12,3 +12,4 @@ mod sse;
 mod uploads;
 mod whole;
 mod whole_refused;
+mod webhooks;

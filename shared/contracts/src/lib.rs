@@ -12,5 +12,6 @@ pub mod message;
 pub mod objects;
 pub mod plan;
 pub mod transcript;
+pub mod webhook;
 
 pub use ids::{JobId, Timestamp};

@@ -11,6 +11,7 @@ use scriptorium_contracts::failure::FailureCode;
 use scriptorium_contracts::job::{ChunkState, Effect, JobHeader, JobState, LlmMode, PendingEffect};
 use scriptorium_contracts::message::{CoordinatorMessage, Report, WorkerReport};
 use scriptorium_contracts::transcript::GapReason;
+use scriptorium_contracts::webhook::{WebhookError, WebhookEvent, WebhookState};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -63,6 +64,10 @@ fn all() -> Vec<Golden> {
         golden("chunk_states", values::all_chunk_states()),
         golden("gap_reasons", values::all_gap_reasons()),
         golden("llm_modes", values::all_llm_modes()),
+        golden("webhook_events", values::all_webhook_events()),
+        golden("webhook_states", values::all_webhook_states()),
+        golden("webhook_errors", values::all_webhook_errors()),
+        golden("webhook_bodies", values::webhook_bodies()),
     ];
     for code in values::later_failure_codes() {
         let name = serde_json::to_value(code).unwrap();
@@ -219,6 +224,9 @@ fn every_variant_has_its_file() {
     assert_eq!(variants::<ChunkState>(&json!("?")), names(&values::all_chunk_states()));
     assert_eq!(variants::<GapReason>(&json!("?")), names(&values::all_gap_reasons()));
     assert_eq!(variants::<LlmMode>(&json!("?")), names(&values::all_llm_modes()));
+    assert_eq!(variants::<WebhookEvent>(&json!("?")), names(&values::all_webhook_events()));
+    assert_eq!(variants::<WebhookState>(&json!("?")), names(&values::all_webhook_states()));
+    assert_eq!(variants::<WebhookError>(&json!("?")), names(&values::all_webhook_errors()));
 }
 
 /// Bytes off the queue that are no message are an error, never a panic.

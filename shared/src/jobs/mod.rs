@@ -15,6 +15,7 @@ use crate::clock;
 use crate::objects::Objects;
 use crate::queue::Queue;
 use crate::store::{Commit, Created, Idempotency, Store};
+use crate::webhook::DueWebhooks;
 use backon::{BackoffBuilder, ExponentialBuilder};
 pub use error::JobsError;
 use futures::future::BoxFuture;
@@ -43,6 +44,8 @@ pub struct Jobs {
     /// Those of this process who advance the same job wait for one another here, and do not spend their tries on
     /// conflicts. Correctness does not rest on it: the store's revision does.
     locks: Arc<[Mutex<()>]>,
+    /// Where the sweep puts the webhooks that are due.
+    pub(crate) due_webhooks: DueWebhooks,
 }
 
 /// Outcome of [`Jobs::create`].
@@ -66,7 +69,7 @@ enum Tried {
 impl Jobs {
     pub fn new(store: Store, queue: Queue, bus: Bus, objects: Objects) -> Self {
         let locks = (0..LOCKS).map(|_| Mutex::new(())).collect();
-        Self { store, queue, bus, objects, locks }
+        Self { store, queue, bus, objects, locks, due_webhooks: DueWebhooks::default() }
     }
 
     /// Makes a job.
@@ -173,8 +176,8 @@ impl Jobs {
 }
 
 /// The messages that are due at once. They are sent right after the commit; so that no sweep sends them at the same
-/// time, they are remembered as due a little later. Deletions are left to the sweep, because they may take long, and
-/// who advances the job need not wait for them.
+/// time, they are remembered as due a little later. Deletions and webhooks are left to the sweep, because they may take long,
+/// and who advances the job need not wait for them.
 fn take_messages(step: &mut Step, now: Timestamp) -> Vec<PendingEffect> {
     let mut messages = Vec::new();
     for pending in step.effects.iter_mut().filter(|pending| pending.due <= now) {
@@ -183,7 +186,7 @@ fn take_messages(step: &mut Step, now: Timestamp) -> Vec<PendingEffect> {
                 messages.push(pending.clone());
                 pending.due = now.plus(PERFORM_GRACE_MS);
             }
-            Effect::DeleteTemporaryObjects { .. } => {}
+            Effect::DeleteTemporaryObjects { .. } | Effect::DeliverWebhook { .. } => {}
         }
     }
     messages

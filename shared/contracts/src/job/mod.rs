@@ -12,6 +12,7 @@ mod redo;
 pub(crate) mod retry;
 mod step;
 mod upload;
+mod webhook;
 
 pub use chunk_set::ChunkSet;
 pub use layout::{ChunkRange, Layout, LayoutError, MAX_CHUNKS, MAX_FILE_SIZE, MEGABYTE, MIN_FILE_SIZE};
@@ -20,3 +21,4 @@ pub use record::{ChunkRecord, ChunkState, JobHeader, JobOptions, JobState, LlmMo
 pub use redo::Redo;
 pub use retry::{Limits, retry_delay_ms};
 pub use step::{Effect, Input, NewJob, PendingEffect, Step, StepError, create, step};
+pub use webhook::{WEBHOOK_LEASE_MS, webhook_pause_ms};

@@ -2,6 +2,7 @@
 
 use super::{ChunkSet, Layout, Limits, Part, Redo};
 use crate::transcript::{Coverage, Gap};
+use crate::webhook::Webhook;
 use crate::{failure::Failure, ids::JobId, ids::Timestamp, media::MediaInfo};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -131,6 +132,9 @@ pub struct JobHeader {
     pub redo: Option<Redo>,
     pub failure: Option<Failure>,
     pub summary: Option<TranscriptSummary>,
+    /// What the webhook was told or is to be told, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub webhooks: Vec<Webhook>,
     /// The temporary objects are deleted or about to be.
     pub objects_released: bool,
 }
@@ -148,6 +152,11 @@ impl JobHeader {
     /// The chunk whose upload helps most: the earliest that others wait for.
     pub fn advised_chunk(&self) -> Option<u32> {
         self.wanted.iter().next()
+    }
+
+    /// The message to the webhook with this number.
+    pub fn webhook(&self, number: u32) -> Option<&Webhook> {
+        self.webhooks.iter().find(|webhook| webhook.number == number)
     }
 
     /// Chunks that have ended, one way or the other.

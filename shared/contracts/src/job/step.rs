@@ -4,9 +4,10 @@ use super::change::Change;
 use super::{
     ChunkRecord, ChunkSet, ChunkState, JobHeader, JobOptions, JobState, Layout, Limits, TranscriptSummary,
 };
-use super::{finish, parts, processing, redo, upload};
+use super::{finish, parts, processing, redo, upload, webhook};
 use crate::event::{Event, EventRecord};
 use crate::message::{ChunkTask, VERSION};
+use crate::webhook::WebhookTry;
 use crate::{failure::Failure, ids::JobId, ids::Timestamp, media::MediaInfo, transcript::ChunkResult};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -119,6 +120,24 @@ pub enum Input {
     EventsSeen {
         last: u64,
     },
+    /// Someone is about to try to deliver a message to the webhook, and nobody else may. Whether it was he tells the number
+    /// that he has chosen.
+    WebhookTaken {
+        webhook: u32,
+        token: u32,
+        by: u64,
+    },
+    /// What came of it, and the milliseconds that the receiver asks us to wait.
+    WebhookTried {
+        webhook: u32,
+        token: u32,
+        outcome: WebhookTry,
+        retry_after_ms: Option<u64>,
+    },
+    /// A user wants a message to the webhook sent now.
+    RedeliverWebhook {
+        webhook: u32,
+    },
     /// Time has passed: deadlines are looked at.
     Tick,
 }
@@ -145,6 +164,9 @@ impl Input {
             | Self::Assembled { .. }
             | Self::AssemblyFailed { .. }
             | Self::EventsSeen { .. }
+            | Self::WebhookTaken { .. }
+            | Self::WebhookTried { .. }
+            | Self::RedeliverWebhook { .. }
             | Self::Tick => None,
         }
     }
@@ -170,6 +192,16 @@ pub enum Effect {
     /// Delete the chunks and the init section.
     DeleteTemporaryObjects {
         job: JobId,
+    },
+    /// Tell the job's webhook how it ended.
+    DeliverWebhook {
+        job: JobId,
+        /// The number of the message.
+        webhook: u32,
+        /// Fencing token of the message.
+        token: u32,
+        /// Host and port.
+        receiver: String,
     },
 }
 
@@ -238,6 +270,7 @@ pub fn create(new: NewJob, now: Timestamp) -> Step {
         redo: None,
         failure: None,
         summary: None,
+        webhooks: Vec::new(),
         objects_released: false,
     };
     let event = Event::Initialized { parent_job_id: header.id, total_chunks };
@@ -302,6 +335,11 @@ pub fn step(
         Input::Assembled { epoch, text, summary } => finish::assembled(&mut change, epoch, text, summary),
         Input::AssemblyFailed { epoch, failure } => finish::assembly_failed(&mut change, epoch, failure),
         Input::EventsSeen { last } => change.fill_events(last),
+        Input::WebhookTaken { webhook, token, by } => webhook::taken(&mut change, webhook, token, by),
+        Input::WebhookTried { webhook, token, outcome, retry_after_ms } => {
+            webhook::tried(&mut change, webhook, token, outcome, retry_after_ms);
+        }
+        Input::RedeliverWebhook { webhook } => webhook::redeliver(&mut change, webhook),
         Input::Tick => finish::tick(&mut change)?,
     }
     processing::dispatch(&mut change)?;

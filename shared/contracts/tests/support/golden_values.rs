@@ -15,6 +15,9 @@ use scriptorium_contracts::transcript::{
     ChunkResult, Coverage, DamagedFrames, Gap, GapReason, PartResult, PassageResult, Segment, TimedWord,
     Transcript, Word,
 };
+use scriptorium_contracts::webhook::{
+    Webhook, WebhookError, WebhookEvent, WebhookHolder, WebhookState, WebhookTry,
+};
 
 pub const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
@@ -192,6 +195,7 @@ pub fn effects() -> Vec<Effect> {
         Effect::PublishMerge { job: job(), chunk: 3, epoch: 9 },
         Effect::PublishAssembly { job: job(), epoch: 2 },
         Effect::DeleteTemporaryObjects { job: job() },
+        Effect::DeliverWebhook { job: job(), webhook: 2, token: 3, receiver: "example.org:8443".to_owned() },
     ]
 }
 
@@ -201,6 +205,7 @@ pub const fn effect_name(effect: &Effect) -> &'static str {
         Effect::PublishMerge { .. } => "effect_publish_merge",
         Effect::PublishAssembly { .. } => "effect_publish_assembly",
         Effect::DeleteTemporaryObjects { .. } => "effect_delete_temporary_objects",
+        Effect::DeliverWebhook { .. } => "effect_deliver_webhook",
     }
 }
 
@@ -312,6 +317,8 @@ pub fn headers() -> Vec<(&'static str, JobHeader)> {
     failed.finished_at = Some(NOW.plus(10_000));
     failed.failure = Some(failure());
     failed.objects_released = true;
+    let mut telling = finished.clone();
+    telling.webhooks = vec![tried_webhook(), new_webhook()];
     vec![
         ("job_header_created", created),
         ("job_header_processing", processing),
@@ -319,7 +326,61 @@ pub fn headers() -> Vec<(&'static str, JobHeader)> {
         ("job_header_redoing_leased", redoing_leased),
         ("job_header_completed_with_errors", finished),
         ("job_header_failed", failed),
+        ("job_header_webhooks", telling),
     ]
+}
+
+/// Tried, interrupted, and being tried again.
+pub fn tried_webhook() -> Webhook {
+    let tried = |delay, status, error| WebhookTry { at: NOW.plus(delay), duration_ms: 250, status, error };
+    Webhook {
+        number: 1,
+        event: WebhookEvent::CompletedWithErrors,
+        at: NOW.plus(20_000),
+        state: WebhookState::Pending,
+        token: 6,
+        attempts: 3,
+        due: Some(NOW.plus(85_000)),
+        holder: Some(WebhookHolder { by: 12, since: NOW.plus(55_000), until: NOW.plus(85_000) }),
+        tries: vec![tried(20_500, Some(503), None), tried(25_750, None, Some(WebhookError::Interrupted))],
+    }
+}
+
+pub fn new_webhook() -> Webhook {
+    Webhook {
+        number: 2,
+        event: WebhookEvent::Completed,
+        at: NOW.plus(90_000),
+        token: 1,
+        attempts: 0,
+        due: Some(NOW.plus(90_000)),
+        holder: None,
+        tries: Vec::new(),
+        ..tried_webhook()
+    }
+}
+
+pub fn all_webhook_events() -> Vec<WebhookEvent> {
+    use WebhookEvent::{Cancelled, Completed, CompletedWithErrors, Expired, Failed};
+    vec![Completed, CompletedWithErrors, Failed, Cancelled, Expired]
+}
+
+pub fn all_webhook_states() -> Vec<WebhookState> {
+    use WebhookState::{Delivered, GivenUp, Gone, Pending};
+    vec![Pending, Delivered, GivenUp, Gone]
+}
+
+pub fn all_webhook_errors() -> Vec<WebhookError> {
+    use WebhookError::{
+        AddressRefused, ConnectFailed, ConnectionBroken, Interrupted, NameNotResolved, TimedOut,
+    };
+    vec![AddressRefused, NameNotResolved, ConnectFailed, TimedOut, ConnectionBroken, Interrupted]
+}
+
+/// The bytes of each kind of message: a try after a new version has to send the same.
+pub fn webhook_bodies() -> Vec<String> {
+    let body = |event| Webhook { event, ..new_webhook() }.body(job()).map(String::from_utf8);
+    all_webhook_events().into_iter().map(|event| body(event).unwrap().unwrap()).collect()
 }
 
 pub fn chunk_records() -> Vec<(&'static str, ChunkRecord)> {

@@ -27,6 +27,7 @@ mod peers;
 mod random;
 mod restart;
 mod sweep;
+mod webhooks;
 
 use super::Jobs;
 use crate::bus::{Bus, EmbeddedBus, RedisBus};

@@ -23,6 +23,7 @@ pub async fn store_contract(make: impl AsyncFn() -> Store) {
     effects::remembered_until_done(&make().await).await;
     effects::due_in_order_and_in_pages(&make().await).await;
     effects::unfinished_jobs_are_swept(&make().await).await;
+    effects::webhooks_are_remembered(&make().await).await;
     concurrent::one_of_many_commits_goes_through(&make().await).await;
     concurrent::no_advance_is_lost(&make().await).await;
     concurrent::a_load_is_of_one_revision(&make().await).await;
