@@ -1,8 +1,8 @@
 //! The command line.
 
 use crate::config::{
-    BrokerArgs, BucketArgs, ConfigError, DrainArgs, EngineArgs, JobStoreArgs, LimitArgs,
-    LimiterArgs, LogArgs, NetworkArgs, OpsArgs, PartArgs, StorageArgs, SweepArgs, with_settings,
+    BrokerArgs, BucketArgs, ConfigError, DrainArgs, EngineArgs, JobStoreArgs, LimitArgs, LimiterArgs,
+    LogArgs, NetworkArgs, OpsArgs, PartArgs, StorageArgs, SweepArgs, with_settings,
 };
 use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};

@@ -19,7 +19,13 @@ pub struct OpenAiArgs {
     pub openai_base_url: Vec<String>,
 
     /// The API's key, or one for each address, separated by commas. A secret: better given as a variable
-    #[arg(long, env = "SCRIPTORIUM_OPENAI_API_KEY", value_name = "KEY,…", value_delimiter = ',', hide_env_values = true)]
+    #[arg(
+        long,
+        env = "SCRIPTORIUM_OPENAI_API_KEY",
+        value_name = "KEY,…",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
     pub openai_api_key: Vec<String>,
 
     /// The model, as the API calls it; it has to know `verbose_json`

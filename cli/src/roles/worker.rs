@@ -46,7 +46,11 @@ async fn work(args: &WorkerArgs, frame: &Frame) -> Result<(), RoleError> {
 
 /// Calls of a service are counted in Redis, for all workers; a model on this machine makes none. `None` if the process is to
 /// end before Redis is up.
-async fn limiter(args: &WorkerArgs, choice: &EngineChoice, frame: &Frame) -> Result<Option<Limiter>, RoleError> {
+async fn limiter(
+    args: &WorkerArgs,
+    choice: &EngineChoice,
+    frame: &Frame,
+) -> Result<Option<Limiter>, RoleError> {
     match (choice, &args.limiter.redis_url) {
         (EngineChoice::Whisper { .. }, _) => Ok(Some(Limiter::Embedded(EmbeddedLimiter::new()))),
         (EngineChoice::OpenAi(_), None) => Err(ConfigError::NoCommonLimits.into()),

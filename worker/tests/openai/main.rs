@@ -102,8 +102,11 @@ async fn a_busy_service_is_left_alone_for_as_long_as_it_says() {
 
 #[tokio::test]
 async fn another_endpoint_takes_over_and_keeps_it() {
-    for fault in [Answer::new(500, "{}"), Answer::new(200, "no JSON"), Answer::new(401, "{}"), Answer::silent()] {
-        let (first, second) = (Service::start(vec![fault.clone()]).await, Service::start(vec![text(), text()]).await);
+    for fault in
+        [Answer::new(500, "{}"), Answer::new(200, "no JSON"), Answer::new(401, "{}"), Answer::silent()]
+    {
+        let (first, second) =
+            (Service::start(vec![fault.clone()]).await, Service::start(vec![text(), text()]).await);
         let engine = engine(&[&first, &second], CallLimits::default());
         assert_eq!(engine.transcribe(window()).await.unwrap().segments.len(), 1, "{fault:?}");
         assert_eq!((first.calls().len(), second.calls().len()), (1, 1), "{fault:?}");

@@ -92,8 +92,12 @@ async fn answer(State(script): State<Arc<Script>>, request: Request) -> Response
 /// Fields and the file of a multipart body.
 fn parts(body: &Bytes, boundary: &str) -> (Vec<(String, String)>, Vec<u8>) {
     let (mut fields, mut sound, mark) = (Vec::new(), Vec::new(), format!("--{boundary}"));
-    let marks: Vec<usize> =
-        body.windows(mark.len()).enumerate().filter(|(_, at)| *at == mark.as_bytes()).map(|(at, _)| at).collect();
+    let marks: Vec<usize> = body
+        .windows(mark.len())
+        .enumerate()
+        .filter(|(_, at)| *at == mark.as_bytes())
+        .map(|(at, _)| at)
+        .collect();
     for pair in marks.windows(2) {
         let part = &body[pair[0] + mark.len() + 2..pair[1] - 2];
         let end = part.windows(4).position(|four| four == b"\r\n\r\n").unwrap();

@@ -126,7 +126,9 @@ impl Engine for OpenAi {
     async fn transcribe(&self, window: Window) -> Result<WindowText, EngineError> {
         let Window { samples, language, prompt, word_timestamps } = window;
         check(&samples)?;
-        if let Some(language) = language.as_ref().filter(|language| !languages::is_code(language) && *language != "und") {
+        if let Some(language) =
+            language.as_ref().filter(|language| !languages::is_code(language) && *language != "und")
+        {
             return Err(EngineError::Language { model: self.model.clone(), language: language.clone() });
         }
         if vad::speech_regions(&samples).is_empty() {

@@ -65,8 +65,7 @@ impl Reply {
         let (mut from, mut laid) = (0, Vec::new());
         for segment in segments {
             let text = segment.text.trim().to_owned();
-            let (no_speech_prob, avg_logprob) =
-                (finite(segment.no_speech_prob), finite(segment.avg_logprob));
+            let (no_speech_prob, avg_logprob) = (finite(segment.no_speech_prob), finite(segment.avg_logprob));
             let start_ms = milliseconds(segment.start).clamp(from, length_ms.saturating_sub(1).max(from));
             let end_ms = milliseconds(segment.end).clamp(start_ms + 1, length_ms.max(start_ms + 1));
             let found = words.of(&text, start_ms, end_ms, avg_logprob.exp().clamp(0.0, 1.0));
@@ -174,10 +173,18 @@ mod tests {
                 {"word": "now", "start": 2.5, "end": 3.5}, {"word": "Yes", "start": 3.5, "end": 4}]}"#,
         );
         let [first, second] = text.segments.as_slice() else { panic!("{text:?}") };
-        assert_eq!((first.start_ms, first.end_ms, first.text.as_str()), (500, 3_250, "Hello, World's end - now."));
-        let words: Vec<_> = first.words.iter().map(|word| (word.text.as_str(), word.start_ms, word.end_ms)).collect();
-        let expected =
-            [("Hello,", 500, 1_000), (" World's", 1_000, 1_750), (" end -", 2_000, 2_500), (" now.", 2_500, 3_250)];
+        assert_eq!(
+            (first.start_ms, first.end_ms, first.text.as_str()),
+            (500, 3_250, "Hello, World's end - now.")
+        );
+        let words: Vec<_> =
+            first.words.iter().map(|word| (word.text.as_str(), word.start_ms, word.end_ms)).collect();
+        let expected = [
+            ("Hello,", 500, 1_000),
+            (" World's", 1_000, 1_750),
+            (" end -", 2_000, 2_500),
+            (" now.", 2_500, 3_250),
+        ];
         assert_eq!(words, expected, "the last one ends with its segment");
         assert_eq!(second.words.first().map(|word| (word.start_ms, word.end_ms)), Some((3_500, 4_000)));
     }
@@ -210,7 +217,10 @@ mod tests {
         );
         let mut from = 0;
         for segment in &text.segments {
-            assert!(from <= segment.start_ms && segment.start_ms < segment.end_ms && segment.end_ms <= 10_000, "{text:?}");
+            assert!(
+                from <= segment.start_ms && segment.start_ms < segment.end_ms && segment.end_ms <= 10_000,
+                "{text:?}"
+            );
             from = segment.end_ms;
         }
         assert_eq!(text.segments.len(), 3, "there is no room for a fourth: {text:?}");
