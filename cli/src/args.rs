@@ -1,8 +1,8 @@
 //! The command line.
 
 use crate::config::{
-    BrokerArgs, BucketArgs, ConfigError, DrainArgs, EngineArgs, JobStoreArgs, LimitArgs, LogArgs,
-    NetworkArgs, OpsArgs, PartArgs, StorageArgs, SweepArgs, WebhookArgs, with_settings,
+    BrokerArgs, BucketArgs, ConfigError, DrainArgs, EngineArgs, JobStoreArgs, LimitArgs, LimiterArgs,
+    LogArgs, NetworkArgs, OpsArgs, PartArgs, StorageArgs, SweepArgs, WebhookArgs, with_settings,
 };
 use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -131,6 +131,8 @@ pub struct WorkerArgs {
     pub broker: BrokerArgs,
     #[command(flatten)]
     pub bucket: BucketArgs,
+    #[command(flatten)]
+    pub limiter: LimiterArgs,
     #[command(flatten, next_help_heading = "Speech to text")]
     pub engine: EngineArgs,
     #[command(flatten, next_help_heading = "Limits and times")]

@@ -6,6 +6,7 @@
 pub mod args;
 pub mod client;
 pub mod config;
+pub mod engine;
 pub mod exit;
 pub mod program;
 pub mod reference;

@@ -144,7 +144,20 @@ fn window(
 
 /// The error is shared between the windows of a passage and can't be moved out.
 fn detection_failed(problem: Arc<EngineError>) -> TaskError {
-    TaskError::Engine(EngineError::Inference(problem.to_string()))
+    TaskError::Engine(match problem.as_ref() {
+        EngineError::Unavailable(what) => EngineError::Unavailable(what.clone()),
+        EngineError::Language { model, language } => {
+            EngineError::Language { model: model.clone(), language: language.clone() }
+        }
+        EngineError::Closed => EngineError::Closed,
+        problem @ (EngineError::ModelMissing { .. }
+        | EngineError::ModelInvalid { .. }
+        | EngineError::NotBuilt
+        | EngineError::Setting { .. }
+        | EngineError::Window(_)
+        | EngineError::Inference(_)
+        | EngineError::Thread(_)) => EngineError::Inference(problem.to_string()),
+    })
 }
 
 fn append(passage: &mut PassageResult, Written { start, text, language_probability, .. }: Written) {

@@ -257,6 +257,10 @@ fn failure_of(problem: &TaskError) -> Failure {
             FailureCode::UnsupportedMedia,
             format!("The model does not know the language {language:?}."),
         ),
+        TaskError::Engine(EngineError::Unavailable(what)) => {
+            warn!(%what, "the speech-to-text service does not answer");
+            Failure::new(FailureCode::EngineUnavailable, "The speech-to-text service does not answer.")
+        }
         TaskError::Engine(engine) => {
             error!(problem = %engine, "the engine failed");
             Failure::new(FailureCode::EngineFailed, "The speech-to-text engine failed on this chunk.")

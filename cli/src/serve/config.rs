@@ -1,7 +1,7 @@
 //! What a server in one process is told.
 
 use crate::args::ServeArgs;
-use crate::config::{ConfigError, EngineArgs, parallel_chunks};
+use crate::config::{ConfigError, EngineChoice, parallel_chunks};
 use scriptorium_contracts::job::Limits;
 use scriptorium_gateway::{GatewayConfig, UploadBase};
 use scriptorium_shared::webhook::WebhookConfig;
@@ -12,8 +12,7 @@ use std::time::Duration;
 pub struct ServeConfig {
     /// Job state and recordings; locked while the server runs.
     pub data_dir: PathBuf,
-    /// A Whisper model in CTranslate2 format.
-    pub model_dir: PathBuf,
+    pub engine: EngineChoice,
     /// Transcription slots.
     pub slots: usize,
     /// Audio of the longest task; chunks with more are divided.
@@ -28,12 +27,11 @@ pub struct ServeConfig {
 
 impl ServeConfig {
     /// The defaults.
-    pub fn new(data_dir: PathBuf, engine: &EngineArgs) -> Self {
-        let (model_dir, slots) = (engine.model_dir(Some(&data_dir)), engine.slots());
+    pub fn new(data_dir: PathBuf, engine: EngineChoice, slots: usize) -> Self {
         let limits = Limits { max_parallel_chunks: parallel_chunks(slots), ..Limits::default() };
         Self {
             data_dir,
-            model_dir,
+            engine,
             slots,
             part_length: Duration::from_secs(300),
             gateway: GatewayConfig {
@@ -53,7 +51,9 @@ impl TryFrom<&ServeArgs> for ServeConfig {
 
     fn try_from(args: &ServeArgs) -> Result<Self, ConfigError> {
         let limits = &args.limits;
-        let mut config = Self::new(args.storage.data_dir()?, &args.engine);
+        let data_dir = args.storage.data_dir()?;
+        let engine = args.engine.choice(Some(&data_dir))?;
+        let mut config = Self::new(data_dir, engine, args.engine.slots());
         config.sweep_interval = args.sweep.sweep_interval_seconds;
         config.drain = args.drain.drain_seconds;
         config.part_length = args.part.part_seconds;

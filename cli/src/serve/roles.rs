@@ -6,7 +6,7 @@ use scriptorium_shared::jobs::Jobs;
 use scriptorium_shared::objects::embedded::S3Service;
 use scriptorium_shared::webhook::{self, Sender};
 use scriptorium_worker::WorkerConfig;
-use scriptorium_worker::engine::{Engine, Whisper};
+use scriptorium_worker::engine::Engine;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -80,7 +80,7 @@ type WorkOf<E> = futures::future::BoxFuture<'static, Result<(), E>>;
 /// Runs all roles until `shutdown` or until one of them ends.
 pub(super) async fn run(
     config: &ServeConfig,
-    engine: Whisper,
+    engine: Arc<dyn Engine>,
     jobs: Jobs,
     s3: S3Service,
     listener: TcpListener,
@@ -99,8 +99,8 @@ pub(super) async fn run(
     });
     let mut worker = Running::start(Role::Worker, |stop| {
         let config = WorkerConfig { slots: config.slots, part_length: config.part_length };
-        let (engine, queue, objects) = (engine.clone(), jobs.queue.clone(), jobs.objects.clone());
-        scriptorium_worker::run(config, Arc::new(engine), queue, objects, stop)
+        let (engine, queue, objects) = (Arc::clone(&engine), jobs.queue.clone(), jobs.objects.clone());
+        scriptorium_worker::run(config, engine, queue, objects, stop)
     });
     let mut sweeper = Running::start(Role::Sweeper, |stop| {
         let (jobs, every) = (jobs.clone(), config.sweep_interval);

@@ -36,6 +36,7 @@ fn raw() -> impl Strategy<Value = Raw> {
         FailureCode::StorageUnavailable,
         FailureCode::ObjectMissing,
         FailureCode::EngineFailed,
+        FailureCode::EngineUnavailable,
         FailureCode::WorkerLost,
         FailureCode::TimedOut,
         FailureCode::AssemblyFailed,

@@ -211,7 +211,7 @@ pub const fn effect_name(effect: &Effect) -> &'static str {
 
 /// Those that came after the file of the first ones: each has its own.
 pub fn later_failure_codes() -> Vec<FailureCode> {
-    vec![FailureCode::ObjectMissing]
+    vec![FailureCode::ObjectMissing, FailureCode::EngineUnavailable]
 }
 
 pub fn first_failure_codes() -> Vec<FailureCode> {
