@@ -32,7 +32,9 @@ pub fn of_failure(failure: &Failure) -> (StatusCode, Value) {
             StatusCode::BAD_REQUEST
         }
         FailureCode::StorageUnavailable
+        | FailureCode::ObjectMissing
         | FailureCode::EngineFailed
+        | FailureCode::EngineUnavailable
         | FailureCode::WorkerLost
         | FailureCode::TimedOut
         | FailureCode::AssemblyFailed
