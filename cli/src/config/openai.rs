@@ -59,13 +59,13 @@ impl OpenAiArgs {
         if keys.len() > 1 && keys.len() != urls.len() {
             return Err(ConfigError::ApiKeys);
         }
-        let endpoint = |(index, url): (usize, &String)| {
+        let endpoint = |(index, url): (usize, &String)| -> Result<Endpoint, ConfigError> {
             address("--openai-base-url", url, "http:// or https://")?;
             let api_key = keys.get(index).or(keys.first()).cloned();
             Ok(Endpoint { base_url: url.clone(), api_key })
         };
         Ok(OpenAiConfig {
-            endpoints: urls.iter().enumerate().map(endpoint).collect::<Result<_, _>>()?,
+            endpoints: urls.iter().enumerate().map(endpoint).collect::<Result<_, ConfigError>>()?,
             model: self.openai_model.clone(),
             limits: CallLimits {
                 per_minute: Some(self.api_rate_limit_per_minute),

@@ -7,7 +7,6 @@ use crate::engine;
 use scriptorium_shared::limiter::{EmbeddedLimiter, Limiter, RedisLimiter};
 use scriptorium_shared::ops::Needs;
 use scriptorium_worker::WorkerConfig;
-use scriptorium_worker::engine::Engine;
 use std::sync::Arc;
 use std::time::Duration;
 
