@@ -92,8 +92,7 @@ async fn a_window_is_a_call_with_its_sound_as_flac() {
 
 #[tokio::test]
 async fn a_busy_service_is_left_alone_for_as_long_as_it_says() {
-    let busy = Answer { retry_after: Some("1"), ..Answer::new(429, "{}") };
-    let service = Service::start(vec![busy, text()]).await;
+    let service = Service::start(vec![Answer::busy("1"), text()]).await;
     let begun = Instant::now();
     let told = engine(&[&service], CallLimits::default()).transcribe(window()).await.unwrap();
     assert_eq!((told.segments.len(), service.calls().len()), (1, 2));

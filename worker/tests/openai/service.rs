@@ -3,7 +3,8 @@
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -14,7 +15,7 @@ use std::time::Duration;
 pub struct Answer {
     status: u16,
     body: String,
-    pub retry_after: Option<&'static str>,
+    retry_after: Option<&'static str>,
     /// Before it answers.
     delay: Duration,
 }
@@ -22,6 +23,10 @@ pub struct Answer {
 impl Answer {
     pub fn new(status: u16, body: &str) -> Self {
         Self { status, body: body.to_owned(), retry_after: None, delay: Duration::ZERO }
+    }
+
+    pub fn busy(retry_after: &'static str) -> Self {
+        Self { retry_after: Some(retry_after), ..Self::new(429, "{}") }
     }
 
     /// Not in time.
@@ -73,20 +78,22 @@ impl Drop for Service {
 }
 
 async fn answer(State(script): State<Arc<Script>>, request: Request) -> Response {
-    let header = |name: &str| {
-        request.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
-    };
-    let (path, authorization) = (request.uri().path().to_owned(), header("authorization"));
-    let boundary = header("content-type").split_once("boundary=").unwrap().1.to_owned();
+    let path = request.uri().path().to_owned();
+    let (authorization, content_type) =
+        (header(request.headers(), "authorization"), header(request.headers(), "content-type"));
+    let boundary = content_type.split_once("boundary=").unwrap().1.to_owned();
     let body = axum::body::to_bytes(request.into_body(), 25 << 20).await.unwrap();
     let (fields, sound) = parts(&body, &boundary);
     script.calls.lock().unwrap().push(Call { path, authorization, fields, sound });
     let answer = script.answers.lock().unwrap().pop_front().expect("a call that the test did not expect");
     tokio::time::sleep(answer.delay).await;
-    let headers: Vec<(&str, &str)> = answer.retry_after.iter().map(|after| ("retry-after", *after)).collect();
-    let headers: axum::http::HeaderMap =
-        headers.into_iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+    let after = answer.retry_after.map(|after| (RETRY_AFTER, HeaderValue::from_static(after)));
+    let headers: HeaderMap = after.into_iter().collect();
     (StatusCode::from_u16(answer.status).unwrap(), headers, answer.body).into_response()
+}
+
+fn header(headers: &HeaderMap, name: &str) -> String {
+    headers.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
 }
 
 /// Fields and the file of a multipart body.
