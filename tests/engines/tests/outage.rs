@@ -37,7 +37,9 @@ async fn a_store_that_is_away_costs_no_try() {
     };
     let frames = client.frames(&session.job, None, away).await.unwrap();
     stack.way("s3").refuse(false);
-    for frame in frames.iter().filter(|frame| frame.kind() == "chunk_failed") {
+    let failures: Vec<_> = frames.iter().filter(|frame| frame.kind() == "chunk_failed").collect();
+    assert_eq!(failures.len(), 2, "nobody missed the store: this proves nothing");
+    for frame in failures {
         let told = (&frame.data["error"]["code"], &frame.data["attempts"], &frame.data["will_retry"]);
         assert_eq!(told, (&json!("storage_unavailable"), &json!(0), &json!(true)));
     }
