@@ -18,7 +18,9 @@ mod state;
 mod stream;
 #[cfg(test)]
 mod testing;
+mod timings;
 mod uploads;
+mod view;
 
 pub use config::{GatewayConfig, UploadBase};
 pub use router::router;

@@ -3,7 +3,9 @@
 use crate::config::GatewayConfig;
 use crate::panics;
 use crate::problem::{Code, Problem};
-use crate::routes::{cancel, error_page, health, init, notice, retry, status, stream, transcript, urls};
+use crate::routes::{
+    cancel, error_page, health, init, jobs, notice, retry, status, stream, transcript, urls,
+};
 use crate::state::App;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -32,6 +34,8 @@ pub fn router(config: GatewayConfig, jobs: Jobs, shutdown: CancellationToken, ta
         .route("/chunked-upload-cancel", post(cancel::cancel))
         .route("/chunked-upload-retry", post(retry::retry))
         .route("/chunked-stream/{id}", get(stream::stream))
+        .route("/jobs", get(jobs::list))
+        .route("/jobs/{id}", get(status::of_job).delete(jobs::delete))
         .route("/jobs/{id}/transcript", get(transcript::transcript))
         .route("/docs/errors/{code}", get(error_page::error_page))
         .route("/healthz", get(health::healthz))
@@ -48,7 +52,7 @@ pub fn router(config: GatewayConfig, jobs: Jobs, shutdown: CancellationToken, ta
 fn cors_layer() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(Any)
-        .allow_methods([Method::GET, Method::POST])
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([header::RETRY_AFTER])
         .max_age(Duration::from_secs(3_600))

@@ -11,6 +11,7 @@ pub enum Code {
     InvalidJobId,
     InvalidHost,
     InvalidIdempotencyKey,
+    InvalidCursor,
     UnknownField,
     MissingField,
     InvalidField,
@@ -26,6 +27,7 @@ pub enum Code {
     MethodNotAllowed,
     JobNotFound,
     NoTranscript,
+    NotAcceptable,
     ChunkNotUploaded,
     SizeMismatch,
     JobOver,
@@ -39,13 +41,14 @@ pub enum Code {
 
 impl Code {
     /// All of them, for the pages and their test.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 32] = [
         Self::MalformedJson,
         Self::MalformedBody,
         Self::MalformedQuery,
         Self::InvalidJobId,
         Self::InvalidHost,
         Self::InvalidIdempotencyKey,
+        Self::InvalidCursor,
         Self::UnknownField,
         Self::MissingField,
         Self::InvalidField,
@@ -61,6 +64,7 @@ impl Code {
         Self::MethodNotAllowed,
         Self::JobNotFound,
         Self::NoTranscript,
+        Self::NotAcceptable,
         Self::ChunkNotUploaded,
         Self::SizeMismatch,
         Self::JobOver,
@@ -81,6 +85,7 @@ impl Code {
             Self::InvalidJobId => "invalid_job_id",
             Self::InvalidHost => "invalid_host",
             Self::InvalidIdempotencyKey => "invalid_idempotency_key",
+            Self::InvalidCursor => "invalid_cursor",
             Self::UnknownField => "unknown_field",
             Self::MissingField => "missing_field",
             Self::InvalidField => "invalid_field",
@@ -96,6 +101,7 @@ impl Code {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::JobNotFound => "job_not_found",
             Self::NoTranscript => "no_transcript",
+            Self::NotAcceptable => "not_acceptable",
             Self::ChunkNotUploaded => "chunk_not_uploaded",
             Self::SizeMismatch => "size_mismatch",
             Self::JobOver => "job_over",
@@ -116,7 +122,8 @@ impl Code {
             | Self::MalformedQuery
             | Self::InvalidJobId
             | Self::InvalidHost
-            | Self::InvalidIdempotencyKey => StatusCode::BAD_REQUEST,
+            | Self::InvalidIdempotencyKey
+            | Self::InvalidCursor => StatusCode::BAD_REQUEST,
             Self::UnknownField
             | Self::MissingField
             | Self::InvalidField
@@ -130,6 +137,7 @@ impl Code {
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::RouteNotFound | Self::JobNotFound | Self::NoTranscript => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::ChunkNotUploaded
             | Self::SizeMismatch
             | Self::JobOver
@@ -149,6 +157,7 @@ impl Code {
             Self::InvalidJobId => "This is not a job id",
             Self::InvalidHost => "The Host header could not be read",
             Self::InvalidIdempotencyKey => "The Idempotency-Key could not be used",
+            Self::InvalidCursor => "The cursor could not be used",
             Self::UnknownField => "The body has an unknown field",
             Self::MissingField => "The body lacks a field",
             Self::InvalidField => "A field has a value that cannot be used",
@@ -164,6 +173,7 @@ impl Code {
             Self::MethodNotAllowed => "This address does not take this method",
             Self::JobNotFound => "There is no such job",
             Self::NoTranscript => "The job has no transcript",
+            Self::NotAcceptable => "There is no such form of it",
             Self::ChunkNotUploaded => "The chunk is not uploaded yet",
             Self::SizeMismatch => "The chunk has a wrong size",
             Self::JobOver => "The job is over",
@@ -185,6 +195,7 @@ impl Code {
             Self::InvalidJobId => include_str!("../../../docs/errors/invalid_job_id.md"),
             Self::InvalidHost => include_str!("../../../docs/errors/invalid_host.md"),
             Self::InvalidIdempotencyKey => include_str!("../../../docs/errors/invalid_idempotency_key.md"),
+            Self::InvalidCursor => include_str!("../../../docs/errors/invalid_cursor.md"),
             Self::UnknownField => include_str!("../../../docs/errors/unknown_field.md"),
             Self::MissingField => include_str!("../../../docs/errors/missing_field.md"),
             Self::InvalidField => include_str!("../../../docs/errors/invalid_field.md"),
@@ -200,6 +211,7 @@ impl Code {
             Self::MethodNotAllowed => include_str!("../../../docs/errors/method_not_allowed.md"),
             Self::JobNotFound => include_str!("../../../docs/errors/job_not_found.md"),
             Self::NoTranscript => include_str!("../../../docs/errors/no_transcript.md"),
+            Self::NotAcceptable => include_str!("../../../docs/errors/not_acceptable.md"),
             Self::ChunkNotUploaded => include_str!("../../../docs/errors/chunk_not_uploaded.md"),
             Self::SizeMismatch => include_str!("../../../docs/errors/size_mismatch.md"),
             Self::JobOver => include_str!("../../../docs/errors/job_over.md"),

@@ -1,7 +1,8 @@
-//! `GET /jobs/{id}/transcript?format=json|txt|srt|vtt`: the finished text.
+//! `GET /jobs/{id}/transcript?format=json|txt|srt|vtt`: the finished text. Without `format` the header `Accept` decides.
 
 use crate::problem::{Code, Problem};
-use crate::render::{self, Format};
+use crate::render::{self, Format, Shape};
+use crate::request::accept;
 use crate::request::address::{JobInPath, Parameters};
 use crate::state::App;
 use crate::uploads;
@@ -9,7 +10,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 use scriptorium_contracts::job::{JobHeader, JobState};
 use scriptorium_contracts::objects::transcript_key;
 use scriptorium_contracts::transcript::Transcript;
@@ -25,13 +26,28 @@ const MAX_RENDERED: u64 = 128 << 20;
 pub struct TranscriptRequest {
     #[serde(default)]
     format: Option<Format>,
+    /// Characters of a line of subtitles.
+    #[serde(default)]
+    max_line_width: Option<u32>,
+    /// Lines of one subtitle.
+    #[serde(default)]
+    max_lines: Option<u32>,
+    /// Seconds for which a subtitle is shown.
+    #[serde(default)]
+    max_duration: Option<f64>,
 }
 
 pub async fn transcript(
     State(app): State<App>,
     JobInPath(job): JobInPath,
     Parameters(request): Parameters<TranscriptRequest>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let format = match request.format {
+        Some(format) => format,
+        None => negotiated(&headers)?,
+    };
+    let shape = shape(&request, format)?;
     check_state(&app.header(job).await?)?;
     let (key, objects) = (transcript_key(job), app.jobs.objects.clone());
     let Some(size) = objects.size(&key).await? else {
@@ -39,14 +55,44 @@ pub async fn transcript(
         tracing::error!(%job, "the transcript of a finished job is not in the object store");
         return Err(Problem::new(Code::NoTranscript, "The transcript is not in the object store any more."));
     };
-    let format = request.format.unwrap_or(Format::Json);
     let body = match format {
         Format::Json => as_stored(objects, key, size),
-        Format::Txt | Format::Srt | Format::Vtt => Body::from(rendered(&app, &key, size, format).await?),
+        Format::Txt | Format::Srt | Format::Vtt => {
+            Body::from(rendered(&app, &key, size, (format, shape)).await?)
+        }
     };
     let mut response = body.into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+    if request.format.is_none() {
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    }
     Ok(response)
+}
+
+/// What the client likes best; JSON if it does not say.
+fn negotiated(headers: &HeaderMap) -> Result<Format, Problem> {
+    let available = Format::ALL.map(Format::media_type);
+    accept::choose(headers, &available).and_then(|index| Format::ALL.get(index).copied()).ok_or_else(|| {
+        let detail = format!("A transcript can be had as {}.", available.join(", "));
+        Problem::new(Code::NotAcceptable, detail).with("available", available.to_vec())
+    })
+}
+
+/// How subtitles are to be cut; `None` if they are to be as the segments are.
+fn shape(request: &TranscriptRequest, format: Format) -> Result<Option<Shape>, Problem> {
+    let TranscriptRequest { format: _, max_line_width, max_lines, max_duration } = request;
+    if max_line_width.is_none() && max_lines.is_none() && max_duration.is_none() {
+        return Ok(None);
+    }
+    match format {
+        Format::Srt | Format::Vtt => {}
+        Format::Json | Format::Txt => {
+            let detail = "\"max_line_width\", \"max_lines\" and \"max_duration\" are for srt and vtt.";
+            return Err(Problem::new(Code::MalformedQuery, detail));
+        }
+    }
+    let shape = Shape::new(*max_line_width, *max_lines, *max_duration);
+    shape.map(Some).map_err(|detail| Problem::new(Code::MalformedQuery, detail))
 }
 
 fn check_state(header: &JobHeader) -> Result<(), Problem> {
@@ -91,7 +137,12 @@ async fn piece(objects: &Objects, key: &str, offset: u64) -> Result<Bytes, Objec
     }
 }
 
-async fn rendered(app: &App, key: &str, size: u64, format: Format) -> Result<String, Problem> {
+async fn rendered(
+    app: &App,
+    key: &str,
+    size: u64,
+    (format, shape): (Format, Option<Shape>),
+) -> Result<String, Problem> {
     if size > MAX_RENDERED {
         let detail = "The transcript is too large to be rendered here. Fetch it with format=json.";
         return Err(Problem::new(Code::TranscriptTooLarge, detail));
@@ -109,8 +160,8 @@ async fn rendered(app: &App, key: &str, size: u64, format: Format) -> Result<Str
         Ok::<_, serde_json::Error>(match format {
             Format::Json => String::from_utf8_lossy(&json).into_owned(),
             Format::Txt => render::text(&transcript),
-            Format::Srt => render::srt(&transcript),
-            Format::Vtt => render::vtt(&transcript),
+            Format::Srt => render::srt(&transcript, shape.as_ref()),
+            Format::Vtt => render::vtt(&transcript, shape.as_ref()),
         })
     };
     match tokio::task::spawn_blocking(work).await {

@@ -4,6 +4,7 @@
 mod bad_input;
 mod house;
 mod jobs;
+mod listing;
 mod live;
 mod replay;
 mod server;

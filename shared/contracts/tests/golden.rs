@@ -57,6 +57,7 @@ fn all() -> Vec<Golden> {
         golden("transcript", values::transcript()),
         golden("transcript_with_coverage", values::transcript_with_coverage()),
         golden("transcript_words", values::transcript_with_words()),
+        golden("report_measured", values::measured_report()),
         golden("transcript_without_words", values::transcript_without_words()),
         golden("failure_codes", values::all_failure_codes()),
         golden("job_states", values::all_job_states()),

@@ -10,6 +10,7 @@ use scriptorium_contracts::job::{
     ChunkState, Effect, Input, JobState, Layout, Limits, MAX_CHUNKS, MAX_FILE_SIZE, MEGABYTE, NewJob,
     StepError,
 };
+use scriptorium_contracts::message::Work;
 use support::ledger::Ledger;
 use support::samples;
 
@@ -56,7 +57,7 @@ fn raw() -> impl Strategy<Value = Raw> {
 }
 
 fn input(raw: Raw, ledger: &Ledger) -> Input {
-    let Raw { kind, chunk, other, wrong_epoch, code, text, .. } = raw;
+    let Raw { kind, chunk, other, wrong_epoch, code, text, pause } = raw;
     let header = ledger.header();
     let current = if chunk < header.total_chunks() { ledger.chunk(chunk).epoch } else { 1 };
     // Of a divided chunk mostly a part that exists.
@@ -66,7 +67,7 @@ fn input(raw: Raw, ledger: &Ledger) -> Input {
     let epoch = wrong_epoch.unwrap_or(token);
     let failure = Failure::new(code, text.clone());
     let assembly = wrong_epoch.unwrap_or(header.assembly_epoch);
-    match kind {
+    let input = match kind {
         0..16 => Input::Uploaded { chunk },
         16..24 => Input::Started { chunk, part, epoch },
         24..28 => Input::Probed { media: samples::media() },
@@ -90,8 +91,15 @@ fn input(raw: Raw, ledger: &Ledger) -> Input {
         59 if other % 2 == 0 => Input::RedoFailed { chunk, epoch: assembly, failure },
         59 => Input::Assembled { epoch: assembly, text, summary: samples::summary() },
         60 => Input::AssemblyFailed { epoch: assembly, failure },
+        61 if other == 0 => Input::Delete { late_ms: pause },
         _ => Input::Tick,
+    };
+    let ends = matches!(input, Input::Completed { .. } | Input::PartCompleted { .. } | Input::Failed { .. });
+    if ends && other % 2 == 0 {
+        let work = Work { decode_ms: pause, engine_ms: u64::from(other) };
+        return Input::Measured { work, of: Box::new(input) };
     }
+    input
 }
 
 proptest! {

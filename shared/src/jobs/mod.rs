@@ -4,7 +4,9 @@
 //! remembered until they are done; [`Jobs::sweep_once`] performs those that nobody has performed. Everything here
 //! may run in several processes at once.
 
+mod delete;
 mod error;
+mod list;
 mod perform;
 mod sweep;
 #[cfg(test)]
@@ -16,8 +18,10 @@ use crate::objects::Objects;
 use crate::queue::Queue;
 use crate::store::{Commit, Created, Idempotency, Store};
 use backon::{BackoffBuilder, ExponentialBuilder};
+pub use delete::{Deleted, Erased};
 pub use error::JobsError;
 use futures::future::BoxFuture;
+pub use list::{JobPage, JobQuery, MAX_LISTED_JOBS};
 use scriptorium_contracts::job::{self, Effect, Input, JobHeader, NewJob, PendingEffect, Step, StepError};
 use scriptorium_contracts::{JobId, Timestamp};
 use std::sync::Arc;
@@ -117,9 +121,10 @@ impl Jobs {
         })
     }
 
-    /// The job as it is now.
+    /// The job as it is now. One that was deleted is not there any more, though something of it may still be about to go.
     pub async fn header(&self, job: JobId) -> Result<Option<JobHeader>, JobsError> {
-        Ok(self.store.load(job, &[]).await?.map(|(header, _)| header))
+        let header = self.store.load(job, &[]).await?.map(|(header, _)| header);
+        Ok(header.filter(|header| header.deleted_at.is_none()))
     }
 
     /// Wakes the readers after a commit. A commit to Redis has done so itself, in the same script: even if its maker
@@ -148,6 +153,9 @@ impl Jobs {
             let Some((header, chunks)) = self.store.load(job, &wanted).await? else {
                 return Err(JobsError::NoSuchJob(job));
             };
+            if header.deleted_at.is_some() && !matches!(input, Input::Delete { .. }) {
+                return Err(JobsError::NoSuchJob(job));
+            }
             let now = clock::now();
             match job::step(&header, &chunks, input.clone(), now) {
                 Ok(None) => return Ok(Tried::Same(header)),
@@ -183,7 +191,7 @@ fn take_messages(step: &mut Step, now: Timestamp) -> Vec<PendingEffect> {
                 messages.push(pending.clone());
                 pending.due = now.plus(PERFORM_GRACE_MS);
             }
-            Effect::DeleteTemporaryObjects { .. } => {}
+            Effect::DeleteTemporaryObjects { .. } | Effect::EraseJob { .. } => {}
         }
     }
     messages

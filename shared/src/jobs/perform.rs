@@ -23,7 +23,7 @@ const OBJECTS_TIMEOUT: Duration = Duration::from_secs(30);
 fn is_message(due: &DueEffect) -> bool {
     match due.effect {
         Ok(Effect::PublishTask { .. } | Effect::PublishMerge { .. } | Effect::PublishAssembly { .. }) => true,
-        Ok(Effect::DeleteTemporaryObjects { .. }) | Err(_) => false,
+        Ok(Effect::DeleteTemporaryObjects { .. } | Effect::EraseJob { .. }) | Err(_) => false,
     }
 }
 
@@ -49,7 +49,7 @@ impl Unavailable {
             Effect::PublishTask { .. } | Effect::PublishMerge { .. } | Effect::PublishAssembly { .. } => {
                 self.queue
             }
-            Effect::DeleteTemporaryObjects { .. } => self.objects,
+            Effect::DeleteTemporaryObjects { .. } | Effect::EraseJob { .. } => self.objects,
         }
     }
 
@@ -58,7 +58,7 @@ impl Unavailable {
             Effect::PublishTask { .. } | Effect::PublishMerge { .. } | Effect::PublishAssembly { .. } => {
                 self.queue = true;
             }
-            Effect::DeleteTemporaryObjects { .. } => self.objects = true,
+            Effect::DeleteTemporaryObjects { .. } | Effect::EraseJob { .. } => self.objects = true,
         }
     }
 }
@@ -157,8 +157,9 @@ impl Jobs {
             Effect::PublishAssembly { job, epoch } => self.publish_assembly(*job, *epoch).await,
             Effect::DeleteTemporaryObjects { job } => {
                 let prefix = objects::temporary_prefix(*job);
-                in_time(self.objects.delete_prefix(&prefix)).await
+                in_time(self.objects.delete_prefix(&prefix)).await.map(|_| ())
             }
+            Effect::EraseJob { job } => self.erase(*job).await.map(|_| ()),
         }
     }
 
@@ -172,7 +173,7 @@ impl Jobs {
             return Ok(());
         }
         let prefix = objects::temporary_prefix(header.id);
-        in_time(self.objects.delete_prefix(&prefix)).await
+        in_time(self.objects.delete_prefix(&prefix)).await.map(|_| ())
     }
 
     pub(super) async fn publish_assembly(&self, job: JobId, epoch: u32) -> Result<(), JobsError> {
@@ -207,7 +208,7 @@ impl Jobs {
                 let header = self.header(*job).await?;
                 Ok(header.is_none_or(|header| header.state.is_final() || header.assembly_epoch != *epoch))
             }
-            Effect::DeleteTemporaryObjects { .. } => Ok(false),
+            Effect::DeleteTemporaryObjects { .. } | Effect::EraseJob { .. } => Ok(false),
         }
     }
 

@@ -5,10 +5,11 @@ use scriptorium_contracts::Timestamp;
 use scriptorium_contracts::event::Event;
 use scriptorium_contracts::failure::{Failure, FailureCode};
 use scriptorium_contracts::job::{
-    ChunkRecord, ChunkState, Effect, JobHeader, JobState, LlmMode, Part, PartState, Redo, create,
+    ChunkRecord, ChunkState, CriticalPath, Effect, JobHeader, JobState, LlmMode, Part, PartState, Redo,
+    create,
 };
 use scriptorium_contracts::message::{
-    ChunkTask, CoordinatorMessage, PartTask, RedoTask, Report, WorkerReport,
+    ChunkTask, CoordinatorMessage, PartTask, RedoTask, Report, Work, WorkerReport,
 };
 use scriptorium_contracts::plan::{ChunkPlan, PassagePlan, RedoChunk, RedoList};
 use scriptorium_contracts::transcript::{
@@ -99,7 +100,16 @@ pub fn result_with_words() -> ChunkResult {
 }
 
 pub fn report(report: Report) -> WorkerReport {
-    WorkerReport { version: 1, job: job(), chunk: 3, epoch: 2, part: None, redo: false, report }
+    WorkerReport { version: 1, job: job(), chunk: 3, epoch: 2, part: None, redo: false, work: None, report }
+}
+
+/// At the end of a task.
+pub fn measured_report() -> WorkerReport {
+    WorkerReport { part: Some(2), work: Some(work()), ..report(Report::PartCompleted {}) }
+}
+
+fn work() -> Work {
+    Work { decode_ms: 310, engine_ms: 4_750 }
 }
 
 pub fn reports() -> Vec<Report> {
@@ -192,6 +202,7 @@ pub fn effects() -> Vec<Effect> {
         Effect::PublishMerge { job: job(), chunk: 3, epoch: 9 },
         Effect::PublishAssembly { job: job(), epoch: 2 },
         Effect::DeleteTemporaryObjects { job: job() },
+        Effect::EraseJob { job: job() },
     ]
 }
 
@@ -201,6 +212,7 @@ pub const fn effect_name(effect: &Effect) -> &'static str {
         Effect::PublishMerge { .. } => "effect_publish_merge",
         Effect::PublishAssembly { .. } => "effect_publish_assembly",
         Effect::DeleteTemporaryObjects { .. } => "effect_delete_temporary_objects",
+        Effect::EraseJob { .. } => "effect_erase_job",
     }
 }
 
@@ -307,8 +319,22 @@ pub fn headers() -> Vec<(&'static str, JobHeader)> {
     failed.finished_at = Some(NOW.plus(10_000));
     failed.failure = Some(failure());
     failed.objects_released = true;
+    let mut measured = finished.clone();
+    measured.work = work();
+    measured.path = Some(CriticalPath {
+        chunk: 4,
+        upload_ms: 8_000,
+        queue_ms: 250,
+        processing_ms: 5_100,
+        work: work(),
+        ended_at: NOW.plus(13_350),
+    });
+    let mut deleted = failed.clone();
+    deleted.deleted_at = Some(NOW.plus(30_000));
     vec![
         ("job_header_created", created),
+        ("job_header_measured", measured),
+        ("job_header_deleted", deleted),
         ("job_header_processing", processing),
         ("job_header_redoing", redoing),
         ("job_header_redoing_leased", redoing_leased),
@@ -357,7 +383,11 @@ pub fn chunk_records() -> Vec<(&'static str, ChunkRecord)> {
     ];
     let mut divided_leased = divided.clone();
     divided_leased.parts[1].lease_until = Some(NOW.plus(15_040));
+    let mut measured = leased.clone();
+    measured.ready_at = Some(NOW.plus(20));
+    measured.work = work();
     vec![
+        ("chunk_record_measured", measured),
         ("chunk_record_divided", divided),
         ("chunk_record_divided_leased", divided_leased),
         ("chunk_record_leased", leased),

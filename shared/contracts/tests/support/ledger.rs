@@ -138,6 +138,7 @@ impl Ledger {
                 self.deletions += 1;
                 assert_eq!(self.deletions, 1, "objects deleted twice");
             }
+            Effect::EraseJob { .. } => assert!(self.header().deleted_at.is_some()),
         }
         self.effects.insert(pending.number, pending);
     }

@@ -179,7 +179,7 @@ impl World {
             Effect::PublishTask { task } => self.tasks.push(task),
             Effect::PublishMerge { chunk, epoch, .. } => self.merges.push((chunk, epoch)),
             Effect::PublishAssembly { epoch, .. } => self.assemblies.push(epoch),
-            Effect::DeleteTemporaryObjects { .. } => {}
+            Effect::DeleteTemporaryObjects { .. } | Effect::EraseJob { .. } => {}
         }
         if !dies {
             self.ledger.effects.remove(&due[index]);

@@ -1,7 +1,8 @@
 //! How long things are kept.
 
+use super::super::keys::{Keys, shard};
 use super::{job_and_step, next, open};
-use crate::store::Commit;
+use crate::store::{Commit, JobRange};
 use crate::testing::RedisCorner;
 use scriptorium_contracts::job::{Input, Step};
 
@@ -84,5 +85,50 @@ async fn finished_jobs_leave_nothing() {
         }
     };
     tokio::time::timeout(std::time::Duration::from_secs(20), gone).await.expect("everything goes");
+    corner.clean().await;
+}
+
+/// What has expired is not listed, and goes out of the indexes: with the next commit in its shard, or when a list comes upon it.
+#[tokio::test]
+async fn expired_jobs_leave_the_list() {
+    let Some(corner) = RedisCorner::new() else { return };
+    let mut config = corner.config();
+    config.job_ttl = std::time::Duration::from_millis(300);
+    let store = open(&config).await;
+    let keys = Keys::new(&config.prefix);
+    let (_, kept) = job_and_step(&store).await;
+    let at = shard(kept.header.id);
+    let mut expiring = Vec::new();
+    // Some share the shard of the one that stays open, so that its indexes stay.
+    while expiring.len() < 3 {
+        let (created, step) = job_and_step(&store).await;
+        if shard(created.header.id) == at {
+            let mut cancelled = next(&step, Input::Cancel { reason: String::new() });
+            cancelled.header.revision -= 1;
+            cancelled.events = step.events.iter().chain(&cancelled.events).cloned().collect();
+            assert_eq!(store.commit(&cancelled).await.unwrap(), Commit::Done);
+            expiring.push(created.header.id);
+        } else {
+            assert!(store.delete(created.header.id).await.unwrap());
+        }
+    }
+    let listed = async || {
+        let page = store.jobs(JobRange::default(), 100).await.unwrap();
+        page.into_iter().map(|one| one.key.job).collect::<Vec<_>>()
+    };
+    assert_eq!(listed().await.len(), 4);
+    let card = async |key: String| -> u32 {
+        redis::cmd("ZCARD").arg(key).query_async(&mut corner.connection().await).await.unwrap()
+    };
+    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    assert_eq!(card(keys.created(at)).await, 4, "nobody has come by yet");
+    assert_eq!(store.commit(&kept).await.unwrap(), Commit::Done);
+    assert_eq!((card(keys.created(at)).await, card(keys.shard(at).ends).await), (1, 0));
+    assert_eq!(listed().await, [kept.header.id]);
+    // A header that is lost otherwise (a Redis that evicts) is found by the list.
+    let lost = keys.job(kept.header.id).header;
+    redis::cmd("DEL").arg(lost).exec_async(&mut corner.connection().await).await.unwrap();
+    assert!(listed().await.is_empty());
+    assert_eq!(card(keys.created(at)).await, 0);
     corner.clean().await;
 }
