@@ -7,6 +7,7 @@ pub mod args;
 pub mod client;
 pub mod config;
 pub mod exit;
+pub mod jobs;
 pub mod program;
 pub mod reference;
 pub mod roles;

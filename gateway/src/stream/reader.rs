@@ -188,10 +188,11 @@ impl Reader {
     fn failed(&mut self, error: &JobsError) -> Duration {
         self.failures += 1;
         if matches!(error, JobsError::NoSuchJob(_)) {
-            // The log is gone, or about to be; its last event was that the job is cancelled. Without an id, because the client
-            // may not have seen all that came before.
+            // The log is gone, or about to be; its last event was that the job is cancelled. The client may have missed some
+            // before it, but there is nothing left to go on from.
             tracing::info!(job = %self.job, "a live stream ends: its job was deleted");
-            self.buffer.push_str(&deleted_frame());
+            let id = self.done.max(self.newest.event).saturating_add(1);
+            write_frame(&mut self.buffer, id, &deleted());
             self.over = true;
             return PAUSE;
         }
@@ -228,10 +229,9 @@ impl Reader {
     }
 }
 
-/// Tells the client that nothing more comes, as it would be told of any job that is cancelled.
-fn deleted_frame() -> String {
+/// As the client would be told of any job that is cancelled.
+fn deleted() -> String {
     let event = Event::Cancelled { reason: DELETED.to_owned() };
     // Writing plain data to a string has no way to fail.
-    let data = serde_json::to_string(&event).unwrap_or_default();
-    format!("data: {data}\n\n")
+    serde_json::to_string(&event).unwrap_or_default()
 }
