@@ -48,7 +48,7 @@ run_tests
 
 step "end-to-end tests once more, on two of each role"
 # The bytes of long transcripts are compared in tests/tests/real.rs.
-SCRIPTORIUM_TEST_ROLES=1 run_tests --test bad_input --test words --test main_job -- --skip text_is_right --skip every_format
+SCRIPTORIUM_TEST_ROLES=1 run_tests --test bad_input --test words --test main_job --test jobs -- --skip text_is_right --skip every_format
 
 if [ "$runner" != test ]; then
   step "examples in the documentation"
