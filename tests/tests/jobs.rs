@@ -113,7 +113,8 @@ async fn the_times_of_a_job_add_up_to_its_length() {
     assert!((seconds("total") - whole / 1e3).abs() < 0.002, "{timings}, {whole} ms");
     let (decode, engine) =
         (timings["work"]["decode"].as_f64().unwrap(), timings["work"]["engine"].as_f64().unwrap());
-    assert!(engine > decode && decode > 0.0 && seconds("engine") > 0.0, "{timings}");
+    // The last chunk may have held no speech: what it waited for was its turn.
+    assert!(engine > decode && decode > 0.0, "{timings}");
 }
 
 fn program(arguments: &[&str]) -> (i32, String, String) {
