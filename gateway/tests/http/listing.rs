@@ -242,6 +242,11 @@ async fn hundreds_of_jobs_are_listed_while_others_come_and_go() {
     house.stop().await;
 }
 
+/// Whether caches are told that the reply depends on what the client takes.
+fn varies(reply: &Reply) -> bool {
+    reply.headers.get_all("vary").iter().any(|value| value == "accept")
+}
+
 #[tokio::test]
 async fn a_transcript_comes_in_the_form_that_the_client_takes() {
     let house = House::new().await;
@@ -270,13 +275,13 @@ async fn a_transcript_comes_in_the_form_that_the_client_takes() {
     ] {
         let reply = accepting("", accept).await;
         assert_eq!((reply.status, reply.content_type.as_str()), (200, content_type));
-        assert_eq!(reply.headers["vary"], "accept");
+        assert!(varies(&reply));
     }
     let refused = accepting("", "image/png").await.is_problem(406, "not_acceptable");
     assert_eq!(refused["available"][0], "application/json");
     // What is asked for by name is stronger.
     let reply = accepting("?format=srt", "image/png").await;
-    assert_eq!((reply.status, reply.headers.contains_key("vary")), (200, false));
+    assert_eq!((reply.status, varies(&reply)), (200, false));
 
     let shaped = house.get(&format!("{path}?format=srt&max_line_width=10&max_lines=1")).await;
     assert_eq!(shaped.body.matches(" --> ").count(), 3, "{}", shaped.body);
