@@ -51,7 +51,7 @@ run_tests
 
 step "end-to-end tests once more, on two of each role"
 # The bytes of long transcripts are compared in tests/tests/real.rs.
-SCRIPTORIUM_TEST_ROLES=1 run_tests --test bad_input --test words --test languages --test main_job --test whole --test openai --test webhooks -- --skip text_is_right --skip every_format
+SCRIPTORIUM_TEST_ROLES=1 run_tests --test bad_input --test words --test languages --test main_job --test whole --test openai --test webhooks --test jobs -- --skip text_is_right --skip every_format
 
 if [ "$runner" != test ]; then
   step "examples in the documentation"

@@ -8,6 +8,7 @@ pub mod client;
 pub mod config;
 pub mod engine;
 pub mod exit;
+pub mod jobs;
 pub mod program;
 pub mod reference;
 pub mod roles;

@@ -19,7 +19,9 @@ mod state;
 mod stream;
 #[cfg(test)]
 mod testing;
+mod timings;
 mod uploads;
+mod view;
 mod whole;
 
 pub use config::{GatewayConfig, UploadBase};

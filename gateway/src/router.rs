@@ -4,7 +4,8 @@ use crate::config::GatewayConfig;
 use crate::panics;
 use crate::problem::{Code, Problem};
 use crate::routes::{
-    cancel, error_page, health, init, notice, openai, retry, status, stream, transcript, upload, urls, webhooks,
+    cancel, error_page, health, init, jobs, notice, openai, retry, status, stream, transcript, upload, urls,
+    webhooks,
 };
 use crate::state::App;
 use axum::Router;
@@ -34,6 +35,8 @@ pub fn router(config: GatewayConfig, jobs: Jobs, shutdown: CancellationToken, ta
         .route("/chunked-upload-cancel", post(cancel::cancel))
         .route("/chunked-upload-retry", post(retry::retry))
         .route("/chunked-stream/{id}", get(stream::stream))
+        .route("/jobs", get(jobs::list))
+        .route("/jobs/{id}", get(status::of_job).delete(jobs::delete))
         .route("/jobs/{id}/transcript", get(transcript::transcript))
         .route("/api/transcripts/{id}", get(upload::get))
         .route("/jobs/{id}/webhooks", get(webhooks::list))
@@ -57,7 +60,7 @@ pub fn router(config: GatewayConfig, jobs: Jobs, shutdown: CancellationToken, ta
 fn cors_layer() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(Any)
-        .allow_methods([Method::GET, Method::POST])
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([header::RETRY_AFTER, header::LOCATION])
         .max_age(Duration::from_secs(3_600))

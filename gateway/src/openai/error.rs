@@ -6,17 +6,23 @@ use http::{HeaderValue, StatusCode, header};
 use scriptorium_contracts::failure::{Failure, FailureCode};
 use serde_json::{Value, json};
 
-/// The problem, with its own code. Whatever a client could have done better is a 400 there.
+/// The problem as an answer.
 pub fn reply(problem: &Problem) -> Response {
+    let (status, document) = of_problem(problem);
+    // Its headers are those of the problem: when to come back, whether the connection is of use any more.
+    let mut response = problem.clone().into_response();
+    *response.status_mut() = status;
+    replace(response, document)
+}
+
+/// The same as an object. It has the problem's own code; whatever a client could have done better is a 400 there.
+pub fn of_problem(problem: &Problem) -> (StatusCode, Value) {
     let status = match problem.code.status() {
         StatusCode::UNPROCESSABLE_ENTITY | StatusCode::CONFLICT => StatusCode::BAD_REQUEST,
         status => status,
     };
-    // Its headers are those of the problem: when to come back, whether the connection is of use any more.
-    let mut response = problem.clone().into_response();
-    *response.status_mut() = status;
     let param = problem.extra.get("field").cloned().unwrap_or(Value::Null);
-    replace(response, document(status, &problem.detail, param, problem.code.name()))
+    (status, document(status, &problem.detail, param, problem.code.name()))
 }
 
 /// A job that ended without a transcript.

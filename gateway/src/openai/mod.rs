@@ -2,7 +2,6 @@
 //! same jobs as everything else. What their API defines and this service cannot do is refused, not ignored.
 
 pub mod error;
-mod languages;
 pub mod reply;
 pub mod request;
 pub mod stream;

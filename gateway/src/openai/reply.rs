@@ -1,9 +1,9 @@
 //! A transcript in the forms of OpenAI's API. Pure.
 
-use super::languages;
 use super::request::{Asked, Shape};
 use crate::render;
 use flate2::{Compression, write::ZlibEncoder};
+use scriptorium_contracts::language;
 use scriptorium_contracts::transcript::{Gap, Segment, TimedWord, Transcript};
 use serde::Serialize;
 use std::io::Write;
@@ -85,11 +85,11 @@ pub fn body(transcript: &Transcript, asked: Asked) -> Result<Vec<u8>, serde_json
     match asked.shape {
         Shape::Json => serde_json::to_vec(&Plain { text: &transcript.text, usage }),
         Shape::Text => Ok(render::text(transcript).into_bytes()),
-        Shape::Srt => Ok(render::srt(transcript).into_bytes()),
-        Shape::Vtt => Ok(render::vtt(transcript).into_bytes()),
+        Shape::Srt => Ok(render::srt(transcript, None).into_bytes()),
+        Shape::Vtt => Ok(render::vtt(transcript, None).into_bytes()),
         Shape::VerboseJson => serde_json::to_vec(&Verbose {
             task: "transcribe",
-            language: languages::name(&transcript.language),
+            language: language::name(&transcript.language),
             duration: transcript.duration,
             text: &transcript.text,
             segments: asked.segments.then(|| transcript.segments.iter().map(segment).collect()),

@@ -2,7 +2,8 @@
 
 use super::error;
 use super::reply::Usage;
-use scriptorium_contracts::failure::{Failure, FailureCode};
+use crate::problem::{Code, Problem};
+use scriptorium_contracts::failure::Failure;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -87,8 +88,9 @@ impl Translator {
     }
 }
 
+/// The code is the one that a client gets who waits for the whole text.
 fn ended(detail: String) -> Value {
-    error::of_failure(&Failure::new(FailureCode::TimedOut, detail)).1
+    error::of_problem(&Problem::new(Code::JobOver, detail)).1
 }
 
 #[cfg(test)]
@@ -130,8 +132,8 @@ mod tests {
                 json!({"type": "job_failed", "error": {"code": "not_audio", "detail": "A picture."}}),
                 "not_audio",
             ),
-            (json!({"type": "cancelled", "reason": "No more."}), "timed_out"),
-            (json!({"type": "expired"}), "timed_out"),
+            (json!({"type": "cancelled", "reason": "No more."}), "job_over"),
+            (json!({"type": "expired"}), "job_over"),
         ] {
             let out = Translator::default().translate(&format!("id: 1\ndata: {frame}\n\n"));
             let event: Value = serde_json::from_str(out.strip_prefix("data: ").unwrap()).unwrap();

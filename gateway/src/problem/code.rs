@@ -11,6 +11,7 @@ pub enum Code {
     InvalidJobId,
     InvalidHost,
     InvalidIdempotencyKey,
+    InvalidCursor,
     UnknownField,
     MissingField,
     InvalidField,
@@ -31,6 +32,7 @@ pub enum Code {
     JobNotFound,
     NoTranscript,
     WebhookNotFound,
+    NotAcceptable,
     ChunkNotUploaded,
     SizeMismatch,
     JobOver,
@@ -45,13 +47,14 @@ pub enum Code {
 
 impl Code {
     /// All of them, for the pages and their test.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 38] = [
         Self::MalformedJson,
         Self::MalformedBody,
         Self::MalformedQuery,
         Self::InvalidJobId,
         Self::InvalidHost,
         Self::InvalidIdempotencyKey,
+        Self::InvalidCursor,
         Self::UnknownField,
         Self::MissingField,
         Self::InvalidField,
@@ -72,6 +75,7 @@ impl Code {
         Self::JobNotFound,
         Self::NoTranscript,
         Self::WebhookNotFound,
+        Self::NotAcceptable,
         Self::ChunkNotUploaded,
         Self::SizeMismatch,
         Self::JobOver,
@@ -93,6 +97,7 @@ impl Code {
             Self::InvalidJobId => "invalid_job_id",
             Self::InvalidHost => "invalid_host",
             Self::InvalidIdempotencyKey => "invalid_idempotency_key",
+            Self::InvalidCursor => "invalid_cursor",
             Self::UnknownField => "unknown_field",
             Self::MissingField => "missing_field",
             Self::InvalidField => "invalid_field",
@@ -113,6 +118,7 @@ impl Code {
             Self::JobNotFound => "job_not_found",
             Self::NoTranscript => "no_transcript",
             Self::WebhookNotFound => "webhook_not_found",
+            Self::NotAcceptable => "not_acceptable",
             Self::ChunkNotUploaded => "chunk_not_uploaded",
             Self::SizeMismatch => "size_mismatch",
             Self::JobOver => "job_over",
@@ -134,7 +140,8 @@ impl Code {
             | Self::MalformedQuery
             | Self::InvalidJobId
             | Self::InvalidHost
-            | Self::InvalidIdempotencyKey => StatusCode::BAD_REQUEST,
+            | Self::InvalidIdempotencyKey
+            | Self::InvalidCursor => StatusCode::BAD_REQUEST,
             Self::UnknownField
             | Self::MissingField
             | Self::InvalidField
@@ -154,6 +161,7 @@ impl Code {
                 StatusCode::NOT_FOUND
             }
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::ChunkNotUploaded
             | Self::SizeMismatch
             | Self::JobOver
@@ -175,6 +183,7 @@ impl Code {
             Self::InvalidJobId => "This is not a job id",
             Self::InvalidHost => "The Host header could not be read",
             Self::InvalidIdempotencyKey => "The Idempotency-Key could not be used",
+            Self::InvalidCursor => "The cursor could not be used",
             Self::UnknownField => "The body has an unknown field",
             Self::MissingField => "The body lacks a field",
             Self::InvalidField => "A field has a value that cannot be used",
@@ -195,6 +204,7 @@ impl Code {
             Self::JobNotFound => "There is no such job",
             Self::NoTranscript => "The job has no transcript",
             Self::WebhookNotFound => "The job has no such webhook message",
+            Self::NotAcceptable => "There is no such form of it",
             Self::ChunkNotUploaded => "The chunk is not uploaded yet",
             Self::SizeMismatch => "The chunk has a wrong size",
             Self::JobOver => "The job is over",
@@ -217,6 +227,7 @@ impl Code {
             Self::InvalidJobId => include_str!("../../../docs/errors/invalid_job_id.md"),
             Self::InvalidHost => include_str!("../../../docs/errors/invalid_host.md"),
             Self::InvalidIdempotencyKey => include_str!("../../../docs/errors/invalid_idempotency_key.md"),
+            Self::InvalidCursor => include_str!("../../../docs/errors/invalid_cursor.md"),
             Self::UnknownField => include_str!("../../../docs/errors/unknown_field.md"),
             Self::MissingField => include_str!("../../../docs/errors/missing_field.md"),
             Self::InvalidField => include_str!("../../../docs/errors/invalid_field.md"),
@@ -237,6 +248,7 @@ impl Code {
             Self::JobNotFound => include_str!("../../../docs/errors/job_not_found.md"),
             Self::NoTranscript => include_str!("../../../docs/errors/no_transcript.md"),
             Self::WebhookNotFound => include_str!("../../../docs/errors/webhook_not_found.md"),
+            Self::NotAcceptable => include_str!("../../../docs/errors/not_acceptable.md"),
             Self::ChunkNotUploaded => include_str!("../../../docs/errors/chunk_not_uploaded.md"),
             Self::SizeMismatch => include_str!("../../../docs/errors/size_mismatch.md"),
             Self::JobOver => include_str!("../../../docs/errors/job_over.md"),

@@ -4,6 +4,7 @@ pub mod cancel;
 pub mod error_page;
 pub mod health;
 pub mod init;
+pub mod jobs;
 pub mod notice;
 pub mod openai;
 pub mod retry;

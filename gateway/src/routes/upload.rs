@@ -1,10 +1,10 @@
 //! `POST /api/transcripts/upload`: a recording in one piece (R51), and `GET /api/transcripts/{id}`: what became of it.
 
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 use crate::request::address::{JobInPath, Parameters};
-use crate::routes::{status, transcript};
+use crate::routes::transcript;
 use crate::state::App;
-use crate::whole;
+use crate::{view, whole};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -101,7 +101,7 @@ async fn record(app: &App, header: JobHeader) -> Result<Response, Problem> {
         transcript::with(app, job, |transcript| serde_json::to_vec(&record_of(header, Some(transcript))));
     let body = body.await?.map_err(|error| {
         tracing::error!(%job, %error, "a record can't be written");
-        Problem::new(crate::problem::Code::Internal, "The record can't be written; the log has the details.")
+        Problem::new(Code::Internal, "The record can't be written; the log has the details.")
     })?;
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
@@ -118,7 +118,7 @@ fn record_of(header: JobHeader, transcript: Option<Transcript>) -> Record {
         chunks_processed: header.completed.len(),
     });
     Record {
-        progress: status::progress(&header),
+        progress: view::progress(&header),
         id: header.id,
         original_filename: header.filename,
         status: header.state,

@@ -1,6 +1,6 @@
 //! Waiting for a job's end.
 
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 use crate::state::App;
 use scriptorium_contracts::JobId;
 use scriptorium_contracts::job::JobHeader;
@@ -12,6 +12,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// The job when it is over; as it is then, when the time of a live stream is up or the process is asked to end. The job
 /// does not depend on anybody who waits for it.
+///
+/// # Errors
+/// `job_not_found`: it was deleted meanwhile.
 pub async fn ended(app: &App, job: JobId) -> Result<JobHeader, Problem> {
     let mut listener = app.hub.listen(job);
     let deadline = Instant::now() + app.config.stream_timeout;
@@ -20,7 +23,12 @@ pub async fn ended(app: &App, job: JobId) -> Result<JobHeader, Problem> {
         listener.look();
         let found = app.header(job).await;
         let time_is_up = Instant::now() >= deadline || app.shutdown.is_cancelled();
-        if time_is_up || found.as_ref().is_ok_and(|header| header.state.is_final()) {
+        let over = match &found {
+            Ok(header) => header.state.is_final(),
+            // Anything else may pass.
+            Err(problem) => problem.code == Code::JobNotFound,
+        };
+        if over || time_is_up {
             return found;
         }
         let pause = if found.is_ok() { app.config.heartbeat } else { PAUSE };

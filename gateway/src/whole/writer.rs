@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use scriptorium_contracts::job::{Input, JobHeader, JobState};
 use scriptorium_contracts::{JobId, objects};
-use scriptorium_shared::jobs::{CreatedJob, Jobs};
+use scriptorium_shared::jobs::{CreatedJob, Jobs, JobsError};
 use scriptorium_shared::store::Idempotency;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -123,6 +123,8 @@ impl Drop for Writer {
             let reason = "The upload broke off.".to_owned();
             match jobs.advance(job, Input::Cancel { reason }).await {
                 Ok(_) => tracing::info!(%job, "an upload in one piece broke off; the job is cancelled"),
+                // Deleted while it came.
+                Err(JobsError::NoSuchJob(_)) => {}
                 // It expires.
                 Err(error) => {
                     tracing::warn!(%job, %error, "the job of an upload that broke off could not be cancelled")

@@ -152,8 +152,7 @@ async fn jobs_and_chunks_that_do_not_exist() {
 #[tokio::test]
 async fn addresses_and_methods_that_do_not_exist() {
     let house = House::new().await;
-    for path in ["/", "/nothing", "/chunked-upload-stream/", "/chunked-stream", "/jobs", "/docs/errors/none"]
-    {
+    for path in ["/", "/nothing", "/chunked-upload-stream/", "/chunked-stream", "/job", "/docs/errors/none"] {
         house.get(path).await.is_problem(404, "route_not_found");
     }
     for path in POSTS {

@@ -7,6 +7,7 @@ pub mod event;
 pub mod failure;
 pub mod ids;
 pub mod job;
+pub mod language;
 pub mod media;
 pub mod message;
 pub mod objects;

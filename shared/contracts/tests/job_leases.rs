@@ -43,7 +43,8 @@ fn tasks(ledger: &Ledger, chunk: u32) -> Vec<u32> {
         | Effect::PublishMerge { .. }
         | Effect::PublishAssembly { .. }
         | Effect::DeleteTemporaryObjects { .. }
-        | Effect::DeliverWebhook { .. } => None,
+        | Effect::DeliverWebhook { .. }
+        | Effect::EraseJob { .. } => None,
     };
     ledger.effects.values().filter_map(|pending| epoch(&pending.effect)).collect()
 }

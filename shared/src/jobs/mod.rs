@@ -4,7 +4,9 @@
 //! remembered until they are done; [`Jobs::sweep_once`] performs those that nobody has performed. Everything here
 //! may run in several processes at once.
 
+mod delete;
 mod error;
+mod list;
 mod perform;
 mod sweep;
 #[cfg(test)]
@@ -17,8 +19,10 @@ use crate::queue::Queue;
 use crate::store::{Commit, Created, Idempotency, Store};
 use crate::webhook::DueWebhooks;
 use backon::{BackoffBuilder, ExponentialBuilder};
+pub use delete::{Deleted, Erased};
 pub use error::JobsError;
 use futures::future::BoxFuture;
+pub use list::{JobPage, JobQuery, MAX_LISTED_JOBS};
 use scriptorium_contracts::job::{self, Effect, Input, JobHeader, NewJob, PendingEffect, Step, StepError};
 use scriptorium_contracts::{JobId, Timestamp};
 use std::sync::Arc;
@@ -27,6 +31,8 @@ use tokio::sync::{Mutex, MutexGuard};
 
 /// How often a commit is tried while others advance the same job.
 const MAX_TRIES: usize = 50;
+/// How often a job is made for a key whose earlier job was deleted.
+const MAX_CREATIONS: usize = 3;
 /// How often one try may load further chunk records.
 const MAX_LOADS: usize = 8;
 /// Jobs are spread over this many locks.
@@ -80,17 +86,22 @@ impl Jobs {
     ) -> BoxFuture<'_, Result<CreatedJob, JobsError>> {
         Box::pin(async move {
             let step = job::create(new, clock::now());
-            match self.store.create(&step, idempotency).await? {
-                Created::New => {
-                    self.wake(step.header.id).await;
-                    Ok(CreatedJob::New(step.header))
-                }
-                Created::Existing(id) => {
-                    let header = self.header(id).await?.ok_or(JobsError::NoSuchJob(id))?;
-                    Ok(CreatedJob::Existing(header))
-                }
-                Created::KeyReused => Ok(CreatedJob::KeyReused),
+            for _ in 0..MAX_CREATIONS {
+                match self.store.create(&step, idempotency.clone()).await? {
+                    Created::New => {
+                        self.wake(step.header.id).await;
+                        return Ok(CreatedJob::New(step.header));
+                    }
+                    Created::Existing(id) => match self.header(id).await? {
+                        Some(header) => return Ok(CreatedJob::Existing(header)),
+                        // Deleted, and its records are about to go: with them the key is free. What is left of its objects
+                        // is known to its effects.
+                        None => self.store.delete(id).await?,
+                    },
+                    Created::KeyReused => return Ok(CreatedJob::KeyReused),
+                };
             }
+            Err(JobsError::Busy(step.header.id))
         })
     }
 
@@ -120,9 +131,10 @@ impl Jobs {
         })
     }
 
-    /// The job as it is now.
+    /// The job as it is now. One that was deleted is not there any more, though something of it may still be about to go.
     pub async fn header(&self, job: JobId) -> Result<Option<JobHeader>, JobsError> {
-        Ok(self.store.load(job, &[]).await?.map(|(header, _)| header))
+        let header = self.store.load(job, &[]).await?.map(|(header, _)| header);
+        Ok(header.filter(|header| header.deleted_at.is_none()))
     }
 
     /// Wakes the readers after a commit. A commit to Redis has done so itself, in the same script: even if its maker
@@ -151,6 +163,9 @@ impl Jobs {
             let Some((header, chunks)) = self.store.load(job, &wanted).await? else {
                 return Err(JobsError::NoSuchJob(job));
             };
+            if header.deleted_at.is_some() && !matches!(input, Input::Delete { .. }) {
+                return Err(JobsError::NoSuchJob(job));
+            }
             let now = clock::now();
             match job::step(&header, &chunks, input.clone(), now) {
                 Ok(None) => return Ok(Tried::Same(header)),
@@ -186,7 +201,9 @@ fn take_messages(step: &mut Step, now: Timestamp) -> Vec<PendingEffect> {
                 messages.push(pending.clone());
                 pending.due = now.plus(PERFORM_GRACE_MS);
             }
-            Effect::DeleteTemporaryObjects { .. } | Effect::DeliverWebhook { .. } => {}
+            Effect::DeleteTemporaryObjects { .. }
+            | Effect::DeliverWebhook { .. }
+            | Effect::EraseJob { .. } => {}
         }
     }
     messages

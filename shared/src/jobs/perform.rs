@@ -25,7 +25,10 @@ const OBJECTS_TIMEOUT: Duration = Duration::from_secs(30);
 fn is_message(due: &DueEffect) -> bool {
     match due.effect {
         Ok(Effect::PublishTask { .. } | Effect::PublishMerge { .. } | Effect::PublishAssembly { .. }) => true,
-        Ok(Effect::DeleteTemporaryObjects { .. } | Effect::DeliverWebhook { .. }) | Err(_) => false,
+        Ok(
+            Effect::DeleteTemporaryObjects { .. } | Effect::DeliverWebhook { .. } | Effect::EraseJob { .. },
+        )
+        | Err(_) => false,
     }
 }
 
@@ -51,7 +54,7 @@ impl Unavailable {
             Effect::PublishTask { .. } | Effect::PublishMerge { .. } | Effect::PublishAssembly { .. } => {
                 self.queue
             }
-            Effect::DeleteTemporaryObjects { .. } => self.objects,
+            Effect::DeleteTemporaryObjects { .. } | Effect::EraseJob { .. } => self.objects,
             Effect::DeliverWebhook { .. } => false,
         }
     }
@@ -61,7 +64,7 @@ impl Unavailable {
             Effect::PublishTask { .. } | Effect::PublishMerge { .. } | Effect::PublishAssembly { .. } => {
                 self.queue = true;
             }
-            Effect::DeleteTemporaryObjects { .. } => self.objects = true,
+            Effect::DeleteTemporaryObjects { .. } | Effect::EraseJob { .. } => self.objects = true,
             Effect::DeliverWebhook { .. } => {}
         }
     }
@@ -172,6 +175,9 @@ impl Jobs {
                 self.due_webhooks.offer(DueWebhook { key, webhook, token, receiver });
                 return Ok(Performed::HandedOn);
             }
+            Effect::EraseJob { job } => {
+                self.erase(*job).await?;
+            }
         }
         Ok(Performed::Done)
     }
@@ -186,7 +192,7 @@ impl Jobs {
             return Ok(());
         }
         let prefix = objects::temporary_prefix(header.id);
-        in_time(self.objects.delete_prefix(&prefix)).await
+        in_time(self.objects.delete_prefix(&prefix)).await.map(|_| ())
     }
 
     pub(super) async fn publish_assembly(&self, job: JobId, epoch: u32) -> Result<(), JobsError> {
@@ -221,7 +227,7 @@ impl Jobs {
                 let header = self.header(*job).await?;
                 Ok(header.is_none_or(|header| header.state.is_final() || header.assembly_epoch != *epoch))
             }
-            Effect::DeleteTemporaryObjects { .. } => Ok(false),
+            Effect::DeleteTemporaryObjects { .. } | Effect::EraseJob { .. } => Ok(false),
             Effect::DeliverWebhook { job, webhook, token, .. } => {
                 let header = self.header(*job).await?;
                 let webhook = header.as_ref().and_then(|header| header.webhook(*webhook));

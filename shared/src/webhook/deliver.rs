@@ -69,7 +69,7 @@ async fn deliver(jobs: &Jobs, sender: &Sender, due: &DueWebhook) -> Result<(), J
     let DueWebhook { key, webhook: number, token, .. } = *due;
     let by = uuid::Uuid::new_v4().as_u64_pair().1;
     let header = match jobs.advance(key.job, Input::WebhookTaken { webhook: number, token, by }).await {
-        // Its time is over; a store may forget jobs.
+        // Deleted, or its time is over.
         Err(JobsError::NoSuchJob(_)) => return Ok(jobs.store.effect_done(key.job, key.number).await?),
         header => header?,
     };
@@ -86,7 +86,11 @@ async fn deliver(jobs: &Jobs, sender: &Sender, due: &DueWebhook) -> Result<(), J
         outcome: outcome.tried.clone(),
         retry_after_ms: outcome.retry_after_ms,
     };
-    let after = jobs.advance(key.job, tried).await?;
+    let after = match jobs.advance(key.job, tried).await {
+        // Deleted while it was told.
+        Err(JobsError::NoSuchJob(_)) => return Ok(()),
+        after => after?,
+    };
     let (job, status, error) = (key.job, outcome.tried.status, outcome.tried.error);
     let (receiver, attempt) = (due.receiver.as_str(), webhook.attempts);
     match after.webhook(number).map(|webhook| webhook.state) {

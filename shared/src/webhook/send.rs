@@ -83,6 +83,8 @@ impl Sender {
             .header("webhook-signature", self.secrets.sign(&id, seconds, &body))
             .body(body);
         request.send().await.map_err(|error| {
+            // Addresses of webhooks are often secrets themselves.
+            let error = error.without_url();
             tracing::debug!(job = %header.id, error = &error as &dyn std::error::Error, "a webhook was not answered");
             kind_of(&error)
         })

@@ -28,7 +28,9 @@ fn record_bound(input: &Input, slots: usize) -> usize {
         Input::Started { .. } => 1,
         Input::Retry { .. } => 2 + 2 * slots,
         Input::Redo { .. } | Input::RedoStarted { .. } | Input::Redone { .. } | Input::RedoFailed { .. } => 0,
+        Input::Measured { of, .. } => record_bound(of, slots),
         Input::Cancel { .. }
+        | Input::Delete { .. }
         | Input::Assembled { .. }
         | Input::AssemblyFailed { .. }
         | Input::EventsSeen { .. }
@@ -59,7 +61,8 @@ pub fn check_step(
         assert_eq!(pending.number, number);
         assert!(pending.due >= now);
         let tells = matches!(pending.effect, Effect::DeliverWebhook { .. });
-        let deletes = matches!(pending.effect, Effect::DeleteTemporaryObjects { .. });
+        let deletes =
+            matches!(pending.effect, Effect::DeleteTemporaryObjects { .. } | Effect::EraseJob { .. });
         assert!(
             tells || deletes == after.state.is_final(),
             "{:?} in state {:?}",
@@ -106,8 +109,9 @@ fn check_result(input: &Input, step: &Step) {
     let told: Vec<u32> = step.events.iter().filter_map(|record| complete_chunk(&record.event)).collect();
     let kept: Vec<u32> = step.results.iter().map(|(chunk, _)| *chunk).collect();
     assert_eq!(told, kept);
+    let report = if let Input::Measured { of, .. } = input { of } else { input };
     for (chunk, result) in &step.results {
-        let Input::Completed { chunk: from, epoch, result: sent } = input else {
+        let Input::Completed { chunk: from, epoch, result: sent } = report else {
             panic!("a result out of {input:?}");
         };
         assert_eq!((chunk, result), (from, &**sent));

@@ -163,6 +163,7 @@ impl Ledger {
                 assert_eq!(self.header().webhook(*webhook).map(|one| one.token), Some(*token));
                 assert_eq!(receiver, "example.org");
             }
+            Effect::EraseJob { .. } => assert!(self.header().deleted_at.is_some()),
         }
         self.effects.insert(pending.number, pending);
     }

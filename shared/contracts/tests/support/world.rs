@@ -180,7 +180,7 @@ impl World {
             Effect::PublishTask { task } => self.tasks.push(task),
             Effect::PublishMerge { chunk, epoch, .. } => self.merges.push((chunk, epoch)),
             Effect::PublishAssembly { epoch, .. } => self.assemblies.push(epoch),
-            Effect::DeleteTemporaryObjects { .. } => {}
+            Effect::DeleteTemporaryObjects { .. } | Effect::EraseJob { .. } => {}
             Effect::DeliverWebhook { webhook, token, .. } => self.deliver_webhook(webhook, token, pick),
         }
         if !dies {

@@ -22,6 +22,8 @@ macro_rules! on_each_store {
 }
 
 mod advance;
+mod delete;
+mod list;
 mod lost_second;
 mod peers;
 mod random;

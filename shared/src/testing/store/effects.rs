@@ -122,7 +122,8 @@ pub(super) async fn webhooks_are_remembered(store: &Store) {
             Effect::PublishTask { .. }
             | Effect::PublishMerge { .. }
             | Effect::PublishAssembly { .. }
-            | Effect::DeleteTemporaryObjects { .. } => None,
+            | Effect::DeleteTemporaryObjects { .. }
+            | Effect::EraseJob { .. } => None,
         });
         tokens.collect::<Vec<_>>()
     };

@@ -6,7 +6,6 @@
 
 mod call;
 mod flac;
-mod languages;
 mod reply;
 
 pub use call::Endpoint;
@@ -14,6 +13,7 @@ pub use call::Endpoint;
 use super::{Detected, Engine, EngineError, EngineInfo, SAMPLE_RATE, Window, WindowText, check, vad};
 use async_trait::async_trait;
 use call::{Ask, Caller};
+use scriptorium_contracts::language;
 use scriptorium_shared::limiter::{CallLimits, Limiter};
 use std::collections::VecDeque;
 use std::fmt;
@@ -126,8 +126,7 @@ impl Engine for OpenAi {
     async fn transcribe(&self, window: Window) -> Result<WindowText, EngineError> {
         let Window { samples, language, prompt, word_timestamps } = window;
         check(&samples)?;
-        if let Some(language) =
-            language.as_ref().filter(|language| !languages::is_code(language) && *language != "und")
+        if let Some(language) = language.as_ref().filter(|named| !language::is_code(named) && *named != "und")
         {
             return Err(EngineError::Language { model: self.model.clone(), language: language.clone() });
         }
@@ -163,7 +162,7 @@ impl Engine for OpenAi {
             engine: "openai",
             model: self.model.clone(),
             multilingual: true,
-            languages: languages::codes(),
+            languages: language::codes().map(str::to_owned).collect(),
             word_timestamps: true,
         }
     }

@@ -3,9 +3,9 @@
 //! Servers that speak this API differ: segments, words, languages and probabilities may be missing, times may lie outside
 //! of the sound.
 
-use super::languages;
 use crate::engine::quality;
 use crate::engine::{WindowSegment, WindowText, WindowWord};
+use scriptorium_contracts::language;
 use serde::Deserialize;
 
 #[derive(Debug, Deserialize)]
@@ -44,7 +44,7 @@ struct ReplyWord {
 impl Reply {
     /// The code of the language that was found.
     pub(super) fn language(&self) -> Option<&'static str> {
-        self.language.as_deref().and_then(languages::code_of)
+        self.language.as_deref().and_then(language::code_of)
     }
 
     /// `length_ms` is the window's. Times are put into the window, in order; segments that the model itself takes for silence

@@ -1,7 +1,7 @@
-//! English names of the languages that Whisper models know, as `verbose_json` has them.
+//! Languages that Whisper models know. Inside the house a language is its code; APIs that follow OpenAI's name it in English.
 
-/// Code and name.
-const NAMES: [(&str, &str); 100] = [
+/// Code, as the tokens of the multilingual models have it, and English name; in the order of the codes.
+const LANGUAGES: [(&str, &str); 100] = [
     ("af", "afrikaans"),
     ("am", "amharic"),
     ("ar", "arabic"),
@@ -104,9 +104,24 @@ const NAMES: [(&str, &str); 100] = [
     ("zh", "chinese"),
 ];
 
+/// The codes.
+pub fn codes() -> impl Iterator<Item = &'static str> {
+    LANGUAGES.iter().map(|(code, _)| *code)
+}
+
+pub fn is_code(text: &str) -> bool {
+    LANGUAGES.binary_search_by(|(code, _)| (*code).cmp(text)).is_ok()
+}
+
 /// The language's name; what is not known stays as it is.
 pub fn name(code: &str) -> &str {
-    NAMES.iter().find(|(known, _)| *known == code).map_or(code, |(_, name)| name)
+    LANGUAGES.iter().find(|(known, _)| *known == code).map_or(code, |(_, name)| name)
+}
+
+/// The code of a language that is named in either way, in letters of any case.
+pub fn code_of(named: &str) -> Option<&'static str> {
+    let named = named.trim().to_lowercase();
+    LANGUAGES.iter().find(|(code, name)| *code == named || *name == named).map(|(code, _)| *code)
 }
 
 #[cfg(test)]
@@ -114,9 +129,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_language_has_a_name() {
-        let codes: Vec<&str> = NAMES.iter().map(|(code, _)| *code).collect();
-        assert_eq!(codes, crate::request::language::CODES);
+    fn names_and_codes() {
+        for (named, code) in
+            [("english", Some("en")), ("English", Some("en")), ("de", Some("de")), ("klingon", None)]
+        {
+            assert_eq!(code_of(named), code);
+        }
+        assert!(is_code("yue") && !is_code("english") && !is_code(""));
+        assert!(LANGUAGES.is_sorted() && codes().all(is_code), "each once");
         assert_eq!((name("de"), name("auto")), ("german", "auto"));
     }
 }
