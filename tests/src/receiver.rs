@@ -1,5 +1,6 @@
 //! A receiver of webhooks that answers by a script, and the judgement of the official library on what it got.
 
+use crate::python;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
@@ -9,7 +10,6 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -117,46 +117,17 @@ except WebhookVerificationError as error:
 ";
     let body = String::from_utf8(delivery.body.clone()).unwrap();
     let given = json!({ "secret": secret, "body": body, "headers": delivery.headers });
-    let mut python = Command::new("python3")
+    let mut judge = Command::new("python3")
         .args(["-c", SCRIPT])
-        .env("PYTHONPATH", library())
+        .env("PYTHONPATH", python::packages("webhooks"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .expect("python3 is needed: scripts/setup.sh installs it");
-    python.stdin.take().unwrap().write_all(given.to_string().as_bytes()).unwrap();
-    let output = python.wait_with_output().unwrap();
+    judge.stdin.take().unwrap().write_all(given.to_string().as_bytes()).unwrap();
+    let output = judge.wait_with_output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success() && !said.is_empty(), "{}", output.status);
     said.trim() == "yes"
-}
-
-/// The folder with the library, which is fetched from the Python package index the first time.
-fn library() -> PathBuf {
-    let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("webhooks-requirements.txt");
-    let test = std::env::current_exe().unwrap();
-    let tools = test.ancestors().nth(3).unwrap().join("python");
-    let wanted = std::fs::read_to_string(&list).unwrap();
-    let version = wanted.split_whitespace().next().unwrap();
-    let folder = tools.join(version);
-    if !folder.exists() {
-        std::fs::create_dir_all(&tools).unwrap();
-        let work = tempfile::tempdir_in(&tools).unwrap();
-        let fetched = work.path().join("modules");
-        let status = Command::new("python3")
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"])
-            .args(["--no-warn-script-location", "--root-user-action", "ignore"])
-            .args(["--only-binary", ":all:", "--require-hashes", "--target"])
-            .arg(&fetched)
-            .arg("-r")
-            .arg(&list)
-            .status()
-            .expect("python3 is needed: scripts/setup.sh installs it");
-        assert!(status.success(), "pip install -r {}", list.display());
-        // Two runs at the same time: the second finds it there and is content.
-        let moved = std::fs::rename(&fetched, &folder);
-        assert!(moved.is_ok() || folder.exists(), "{moved:?}");
-    }
-    folder
 }

@@ -1,24 +1,14 @@
 //! OpenAI's own Python package against this service.
 #![allow(clippy::unwrap_used)]
 
-use scriptorium_tests::{Client, Deployment, recordings};
+use scriptorium_tests::{Client, Deployment, python, recordings};
 use serde_json::json;
 use std::path::Path;
-use std::process::{Command, Stdio};
-
-/// Where the pinned package is; the script fetches it if it is not there.
-fn modules() -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut command = Command::new(root.join("scripts/python-modules.sh"));
-    command.arg(root.join("tests/openai/requirements.txt")).stderr(Stdio::inherit());
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "the Python packages cannot be had");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
+use std::process::Command;
 
 #[tokio::test]
 async fn the_official_client_gets_what_a_chunked_upload_gives() {
-    let modules = modules();
+    let modules = python::packages("openai");
     let server = Deployment::start(&[]).await;
     let folder = tempfile::tempdir().unwrap();
     // 30 MB in 40 seconds.

@@ -1,14 +1,14 @@
 //! One server as the engine of another, by OpenAI's API.
 #![allow(clippy::unwrap_used)]
 
-use scriptorium_tests::{Client, Server, recordings};
+use scriptorium_tests::{Client, Deployment, Server, recordings};
 use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_server_transcribes_through_another() {
     let service = Server::start(&[]).await;
     let base = format!("{}/v1", service.url());
-    let server = Server::start(&[
+    let server = Deployment::start(&[
         ("SCRIPTORIUM_ENGINE", "openai"),
         ("SCRIPTORIUM_OPENAI_BASE_URL", base.as_str()),
         ("SCRIPTORIUM_API_RATE_LIMIT_PER_MINUTE", "1000"),

@@ -55,6 +55,10 @@ pub enum ConfigError {
          SCRIPTORIUM_OPENAI_API_KEY), or name another server with --openai-base-url"
     )]
     NoApiKey,
+    #[error(
+        "--openai-base-url: the address has a name or a password; give the key as SCRIPTORIUM_OPENAI_API_KEY"
+    )]
+    BaseUrlPassword,
     #[error("--openai-api-key: give one key, or one for each address of --openai-base-url")]
     ApiKeys,
     #[error(

@@ -4,14 +4,16 @@ use super::ConfigError;
 use super::services::address;
 use super::values::seconds;
 use clap::Args;
+use reqwest::Url;
 use scriptorium_shared::limiter::CallLimits;
 use scriptorium_worker::engine::OpenAiConfig;
 use scriptorium_worker::engine::openai::Endpoint;
+use std::fmt;
 use std::time::Duration;
 
 const OPENAI: &str = "https://api.openai.com/v1";
 
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone)]
 pub struct OpenAiArgs {
     /// Of engine `openai`: addresses of the API, with its version, separated by commas; the next is asked where the one before
     /// does not answer
@@ -48,9 +50,18 @@ pub struct OpenAiArgs {
     pub api_concurrent_calls: u32,
 }
 
+/// Without the keys.
+impl fmt::Debug for OpenAiArgs {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut told = formatter.debug_struct("OpenAiArgs");
+        told.field("model", &self.openai_model).field("keys", &self.openai_api_key.len());
+        told.finish_non_exhaustive()
+    }
+}
+
 impl OpenAiArgs {
     /// # Errors
-    /// An address is none, or the keys do not go with the addresses.
+    /// An address is none or has a password, or the keys do not go with the addresses.
     pub fn config(&self, slots: usize) -> Result<OpenAiConfig, ConfigError> {
         let (urls, keys) = (&self.openai_base_url, &self.openai_api_key);
         if keys.is_empty() && urls.iter().any(|url| url == OPENAI) {
@@ -61,6 +72,10 @@ impl OpenAiArgs {
         }
         let endpoint = |(index, url): (usize, &String)| -> Result<Endpoint, ConfigError> {
             address("--openai-base-url", url, "http:// or https://")?;
+            // It stands in the log where a call fails.
+            if url.parse::<Url>().is_ok_and(|url| !url.username().is_empty() || url.password().is_some()) {
+                return Err(ConfigError::BaseUrlPassword);
+            }
             let api_key = keys.get(index).or(keys.first()).cloned();
             Ok(Endpoint { base_url: url.clone(), api_key })
         };
@@ -109,5 +124,6 @@ mod tests {
         assert!(matches!(args(&[OPENAI], &[]), Err(ConfigError::NoApiKey)));
         assert!(matches!(args(&["http://a"], &["x", "y"]), Err(ConfigError::ApiKeys)));
         assert!(matches!(args(&["a"], &[]), Err(ConfigError::Address { .. })));
+        assert!(matches!(args(&["https://me:hidden@a/v1"], &[]), Err(ConfigError::BaseUrlPassword)));
     }
 }

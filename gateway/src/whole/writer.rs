@@ -54,7 +54,11 @@ impl Writer {
                 CreatedJob::Existing(header) if is_whole(&header) => return Ok(Begun::Before(header.into())),
                 CreatedJob::Existing(header) => {
                     let reason = "The same upload has come again.".to_owned();
-                    app.jobs.advance(header.id, Input::Cancel { reason }).await?;
+                    match app.jobs.advance(header.id, Input::Cancel { reason }).await {
+                        // Deleted at this very moment.
+                        Ok(_) | Err(JobsError::NoSuchJob(_)) => {}
+                        Err(error) => return Err(error.into()),
+                    }
                 }
                 CreatedJob::KeyReused => {
                     let detail = "This Idempotency-Key came with another form before. Use a fresh one for a new upload.";

@@ -271,6 +271,29 @@ async fn who_waits_gets_the_text_and_who_goes_away_stops_nothing() {
 }
 
 #[tokio::test]
+async fn a_job_that_is_deleted_is_neither_waited_for_nor_filled_any_more() {
+    let house = House::new().await;
+    let waiting = request(&house, &format!("{UPLOAD}?wait=true"), form(&[], &noise(MB), &[]));
+    let deleting = async {
+        let job = until(&house, |header| header.state == JobState::Processing).await.id;
+        house.jobs.delete(job, Duration::from_secs(60)).await.unwrap();
+    };
+    let (reply_of_waiting, ()) = tokio::join!(Reply::of(waiting), deleting);
+    reply_of_waiting.is_problem(404, "job_not_found");
+    // While its recording comes.
+    let body = form(&[], &noise(40 * MB), &[]);
+    let mut stream = open(&house, UPLOAD, body.len(), "").await;
+    stream.write_all(&body[..20 << 20]).await.unwrap();
+    let job = until(&house, |header| header.uploaded.len() == 1).await.id;
+    house.jobs.delete(job, Duration::from_secs(60)).await.unwrap();
+    stream.write_all(&body[20 << 20..]).await.unwrap();
+    let reply = reply(stream).await;
+    assert!(reply.starts_with("HTTP/1.1 404") && reply.contains("job_not_found"), "{reply}");
+    assert_eq!(open_jobs(&house).await, []);
+    house.stop().await;
+}
+
+#[tokio::test]
 async fn who_waits_is_answered_when_the_time_is_up() {
     let house = House::with(|config| config.stream_timeout = Duration::from_millis(300)).await;
     let reply = send(&house, &format!("{UPLOAD}?wait=true"), form(&[], &noise(MB), &[])).await;

@@ -3,9 +3,9 @@
 use super::peers::{finish, make, tasks};
 use super::{Place, bucket};
 use crate::clock;
-use crate::jobs::{Deleted, Jobs, JobsError};
-use crate::store::JobRange;
-use crate::testing::{media, new_id, result_of};
+use crate::jobs::{CreatedJob, Deleted, Jobs, JobsError};
+use crate::store::{Idempotency, JobRange};
+use crate::testing::{media, new_id, new_job, result_of};
 use bytes::Bytes;
 use scriptorium_contracts::job::{Effect, Input, JobState};
 use scriptorium_contracts::{JobId, Timestamp, objects};
@@ -18,6 +18,7 @@ on_each_store![
     whoever_dies_in_between_leaves_the_rest_to_the_sweep,
     an_object_store_that_is_away_is_made_up_for,
     two_at_once_are_harmless,
+    the_key_of_a_deleted_job_is_free,
 ];
 
 const EXPIRY: Duration = Duration::from_secs(3_600);
@@ -179,4 +180,18 @@ async fn two_at_once_are_harmless(place: &Place) {
     assert!(outcomes.iter().all(|outcome| matches!(outcome, Ok(_) | Err(JobsError::NoSuchJob(_)))));
     is_gone(&jobs, job).await;
     assert_eq!(left_to_do(&jobs, job).await.len(), 2, "decided once");
+}
+
+/// Also as long as its records are there, because the object store is away.
+async fn the_key_of_a_deleted_job_is_free(place: &Place) {
+    let jobs = place.fresh().await;
+    let key = || Some(Idempotency { key: "a key".to_owned(), body_hash: "body".to_owned() });
+    let create = async || jobs.create(new_job(new_id(), 2), key()).await.unwrap();
+    let CreatedJob::New(first) = create().await else { panic!("it is new") };
+    assert_eq!(jobs.delete(first.id, EXPIRY).await.unwrap().erased, None);
+    assert!(jobs.store.load(first.id, &[]).await.unwrap().is_some(), "it is only decided");
+    let CreatedJob::New(second) = create().await else { panic!("the first one is deleted") };
+    assert!(matches!(create().await, CreatedJob::Existing(header) if header.id == second.id));
+    // What is to be done for the first one is not forgotten.
+    assert_eq!(left_to_do(&jobs, first.id).await.len(), 2);
 }

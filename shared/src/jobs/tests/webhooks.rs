@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use http::{HeaderMap, StatusCode, header};
 use scriptorium_contracts::JobId;
-use scriptorium_contracts::job::{Input, JobHeader, NewJob};
+use scriptorium_contracts::job::{Effect, Input, JobHeader, NewJob};
 use scriptorium_contracts::webhook::{Webhook, WebhookError, WebhookState};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -26,6 +26,7 @@ on_each_store![
     answers_are_recorded,
     what_is_not_public_is_refused,
     without_a_secret_it_stays_remembered,
+    a_deleted_job_tells_nothing_more,
 ];
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -243,4 +244,30 @@ async fn without_a_secret_it_stays_remembered(place: &Place) {
     until(&jobs, job, |one| one.state == WebhookState::Delivered).await;
     coordinators.stop().await;
     assert_eq!(receiver.count("200"), 1);
+}
+
+/// Neither what was still to be told nor the deletion itself.
+async fn a_deleted_job_tells_nothing_more(place: &Place) {
+    let (jobs, receiver) = (place.fresh().await, Receiver::start().await);
+    let waiting = ended(&jobs, &receiver.url("200")).await;
+    let new = NewJob { webhook_url: Some(receiver.url("200")), ..new_job(new_id(), 2) };
+    let CreatedJob::New(under_way) = jobs.create(new, None).await.unwrap() else { panic!("it is new") };
+    // The object store is away here: that keeps no deletion from being decided.
+    for job in [waiting, under_way.id] {
+        jobs.delete(job, Duration::from_secs(60)).await.unwrap();
+    }
+    let coordinators = Coordinators::start(&jobs, 2, Reach::Anywhere, SECRET);
+    let told = async {
+        loop {
+            let due =
+                jobs.store.due_effects(scriptorium_contracts::Timestamp(u64::MAX), None, 500).await.unwrap();
+            if !due.iter().any(|due| matches!(due.effect, Ok(Effect::DeliverWebhook { .. }))) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, told).await.expect("what is outdated is dropped");
+    coordinators.stop().await;
+    assert_eq!(receiver.count("200"), 0);
 }
