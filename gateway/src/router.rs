@@ -19,7 +19,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::{AllowHeaders, Any, CorsLayer};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+
+/// The list of jobs.
+const LIST: &str = "/jobs";
 
 /// The API. The task that passes wake-ups on to live streams belongs to `tasks` and ends with `shutdown`, as the
 /// streams do.
@@ -35,7 +38,7 @@ pub fn router(config: GatewayConfig, jobs: Jobs, shutdown: CancellationToken, ta
         .route("/chunked-upload-cancel", post(cancel::cancel))
         .route("/chunked-upload-retry", post(retry::retry))
         .route("/chunked-stream/{id}", get(stream::stream))
-        .route("/jobs", get(jobs::list))
+        .route(LIST, get(jobs::list))
         .route("/jobs/{id}", get(status::of_job).delete(jobs::delete))
         .route("/jobs/{id}/transcript", get(transcript::transcript))
         .route("/api/transcripts/{id}", get(upload::get))
@@ -57,10 +60,12 @@ pub fn router(config: GatewayConfig, jobs: Jobs, shutdown: CancellationToken, ta
 }
 
 /// Pages of all origins: the API knows no cookies, so there is nothing that a foreign page could misuse.
+/// Pages of any origin may do what needs a job's id, which nobody can guess. They may neither list the jobs nor delete one: a
+/// page that a user happens to visit could do so on the server of his own machine.
 fn cors_layer() -> CorsLayer {
     CorsLayer::new()
-        .allow_origin(Any)
-        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_origin(AllowOrigin::predicate(|_, request| request.uri.path() != LIST))
+        .allow_methods([Method::GET, Method::POST])
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([header::RETRY_AFTER, header::LOCATION])
         .max_age(Duration::from_secs(3_600))

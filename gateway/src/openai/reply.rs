@@ -1,6 +1,6 @@
 //! A transcript in the forms of OpenAI's API. Pure.
 
-use super::request::{Asked, Shape};
+use super::request::{Asked, ResponseFormat};
 use crate::render;
 use flate2::{Compression, write::ZlibEncoder};
 use scriptorium_contracts::language;
@@ -70,24 +70,24 @@ struct VerboseWord<'a> {
     end: f64,
 }
 
-pub const fn content_type(shape: Shape) -> &'static str {
-    match shape {
-        Shape::Json | Shape::VerboseJson => "application/json",
-        Shape::Text => render::Format::Txt.content_type(),
-        Shape::Srt => render::Format::Srt.content_type(),
-        Shape::Vtt => render::Format::Vtt.content_type(),
+pub const fn content_type(format: ResponseFormat) -> &'static str {
+    match format {
+        ResponseFormat::Json | ResponseFormat::VerboseJson => "application/json",
+        ResponseFormat::Text => render::Format::Txt.content_type(),
+        ResponseFormat::Srt => render::Format::Srt.content_type(),
+        ResponseFormat::Vtt => render::Format::Vtt.content_type(),
     }
 }
 
 /// The answer's body.
 pub fn body(transcript: &Transcript, asked: Asked) -> Result<Vec<u8>, serde_json::Error> {
     let usage = Usage::of(transcript.duration);
-    match asked.shape {
-        Shape::Json => serde_json::to_vec(&Plain { text: &transcript.text, usage }),
-        Shape::Text => Ok(render::text(transcript).into_bytes()),
-        Shape::Srt => Ok(render::srt(transcript, None).into_bytes()),
-        Shape::Vtt => Ok(render::vtt(transcript, None).into_bytes()),
-        Shape::VerboseJson => serde_json::to_vec(&Verbose {
+    match asked.format {
+        ResponseFormat::Json => serde_json::to_vec(&Plain { text: &transcript.text, usage }),
+        ResponseFormat::Text => Ok(render::text(transcript).into_bytes()),
+        ResponseFormat::Srt => Ok(render::srt(transcript, None).into_bytes()),
+        ResponseFormat::Vtt => Ok(render::vtt(transcript, None).into_bytes()),
+        ResponseFormat::VerboseJson => serde_json::to_vec(&Verbose {
             task: "transcribe",
             language: language::name(&transcript.language),
             duration: transcript.duration,
@@ -149,23 +149,29 @@ mod tests {
         .unwrap()
     }
 
-    fn made(shape: Shape, words: bool, segments: bool) -> String {
-        let asked = Asked { shape, words, segments, stream: false };
+    fn made(format: ResponseFormat, words: bool, segments: bool) -> String {
+        let asked = Asked { format, words, segments, stream: false };
         String::from_utf8(body(&transcript(), asked).unwrap()).unwrap()
     }
 
-    fn parsed(shape: Shape, words: bool, segments: bool) -> Value {
-        serde_json::from_str(&made(shape, words, segments)).unwrap()
+    fn parsed(format: ResponseFormat, words: bool, segments: bool) -> Value {
+        serde_json::from_str(&made(format, words, segments)).unwrap()
     }
 
     #[test]
     fn all_forms() {
         let usage = json!({"type": "duration", "seconds": 13});
-        assert_eq!(parsed(Shape::Json, false, true), json!({"text": "Hello there.", "usage": usage}));
-        assert_eq!(made(Shape::Text, false, true), "Hello there.\n");
-        assert_eq!(made(Shape::Srt, false, true), "1\n00:00:01,250 --> 00:00:02,500\nHello there.\n\n");
-        assert!(made(Shape::Vtt, false, true).starts_with("WEBVTT\n\n00:00:01.250 --> "));
-        let verbose = parsed(Shape::VerboseJson, true, true);
+        assert_eq!(
+            parsed(ResponseFormat::Json, false, true),
+            json!({"text": "Hello there.", "usage": usage})
+        );
+        assert_eq!(made(ResponseFormat::Text, false, true), "Hello there.\n");
+        assert_eq!(
+            made(ResponseFormat::Srt, false, true),
+            "1\n00:00:01,250 --> 00:00:02,500\nHello there.\n\n"
+        );
+        assert!(made(ResponseFormat::Vtt, false, true).starts_with("WEBVTT\n\n00:00:01.250 --> "));
+        let verbose = parsed(ResponseFormat::VerboseJson, true, true);
         assert_eq!((&verbose["language"], &verbose["duration"]), (&json!("english"), &json!(12.2)));
         assert_eq!((&verbose["task"], &verbose["usage"]), (&json!("transcribe"), &usage));
         assert_eq!(verbose["words"][1], json!({"word": "there.", "start": 1.75, "end": 2.5}));
@@ -175,8 +181,8 @@ mod tests {
             (&json!(125), &json!([]), &json!(-0.25))
         );
         assert_eq!(verbose.get("gaps"), None);
-        assert_eq!(parsed(Shape::VerboseJson, true, false).get("segments"), None);
-        assert_eq!(parsed(Shape::VerboseJson, false, true).get("words"), None);
+        assert_eq!(parsed(ResponseFormat::VerboseJson, true, false).get("segments"), None);
+        assert_eq!(parsed(ResponseFormat::VerboseJson, false, true).get("words"), None);
     }
 
     #[test]

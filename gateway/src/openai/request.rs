@@ -14,7 +14,7 @@ pub const TRANSCRIPTION: Kind = Kind { scope: "audio-transcriptions", request: s
 
 /// Forms of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub enum ResponseFormat {
     Json,
     Text,
     Srt,
@@ -25,7 +25,7 @@ pub enum Shape {
 /// What the client wants to get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked {
-    pub shape: Shape,
+    pub format: ResponseFormat,
     /// Of `verbose_json`.
     pub words: bool,
     pub segments: bool,
@@ -48,7 +48,7 @@ pub fn asked(form: &Form) -> Result<Asked, Problem> {
         }
         Some(_) => {}
     }
-    let shape = shape(form)?;
+    let format = response_format(form)?;
     check_temperature(form)?;
     match form.get("chunking_strategy")? {
         None | Some("" | "auto") => {}
@@ -64,11 +64,11 @@ pub fn asked(form: &Form) -> Result<Asked, Problem> {
         Some("true" | "True" | "1") => true,
         Some(_) => return Err(invalid("stream", "it has to be true or false")),
     };
-    if stream && !matches!(shape, Shape::Json | Shape::Text) {
+    if stream && !matches!(format, ResponseFormat::Json | ResponseFormat::Text) {
         return Err(unsupported("stream", "only the formats json and text can be streamed"));
     }
-    let (words, segments) = granularities(form, shape)?;
-    Ok(Asked { shape, words, segments, stream })
+    let (words, segments) = granularities(form, format)?;
+    Ok(Asked { format, words, segments, stream })
 }
 
 fn session(form: &Form, filename: &str, size: u64) -> Result<InitRequest, Problem> {
@@ -109,13 +109,13 @@ fn check_names(form: &Form) -> Result<(), Problem> {
     Ok(())
 }
 
-fn shape(form: &Form) -> Result<Shape, Problem> {
+fn response_format(form: &Form) -> Result<ResponseFormat, Problem> {
     match form.get("response_format")? {
-        None | Some("" | "json") => Ok(Shape::Json),
-        Some("text") => Ok(Shape::Text),
-        Some("srt") => Ok(Shape::Srt),
-        Some("verbose_json") => Ok(Shape::VerboseJson),
-        Some("vtt") => Ok(Shape::Vtt),
+        None | Some("" | "json") => Ok(ResponseFormat::Json),
+        Some("text") => Ok(ResponseFormat::Text),
+        Some("srt") => Ok(ResponseFormat::Srt),
+        Some("verbose_json") => Ok(ResponseFormat::VerboseJson),
+        Some("vtt") => Ok(ResponseFormat::Vtt),
         Some("diarized_json") => Err(unsupported("response_format", "speakers are not told apart")),
         Some(_) => Err(invalid("response_format", "it has to be json, text, srt, verbose_json or vtt")),
     }
@@ -135,7 +135,7 @@ fn check_temperature(form: &Form) -> Result<(), Problem> {
     }
 }
 
-fn granularities(form: &Form, shape: Shape) -> Result<(bool, bool), Problem> {
+fn granularities(form: &Form, format: ResponseFormat) -> Result<(bool, bool), Problem> {
     let (mut words, mut segments) = (false, false);
     let named = |name: &str| name.trim_end_matches("[]") == "timestamp_granularities";
     for (_, value) in form.fields().filter(|(name, _)| named(name)) {
@@ -145,7 +145,7 @@ fn granularities(form: &Form, shape: Shape) -> Result<(bool, bool), Problem> {
             _ => return Err(invalid("timestamp_granularities", "they have to be word or segment")),
         }
     }
-    if (words || segments) && shape != Shape::VerboseJson {
+    if (words || segments) && format != ResponseFormat::VerboseJson {
         return Err(invalid("timestamp_granularities", "they need response_format verbose_json"));
     }
     Ok((words, segments || !words))
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn what_is_asked_for() {
-        let usual = Asked { shape: Shape::Json, words: false, segments: true, stream: false };
+        let usual = Asked { format: ResponseFormat::Json, words: false, segments: true, stream: false };
         assert_eq!(read(&[]), Ok(usual));
         let harmless = [
             ("temperature", "0.0"),
@@ -180,10 +180,10 @@ mod tests {
             ("stream", "True"),
             ("chunking_strategy", "auto"),
         ];
-        assert_eq!(read(&harmless), Ok(Asked { shape: Shape::Text, stream: true, ..usual }));
+        assert_eq!(read(&harmless), Ok(Asked { format: ResponseFormat::Text, stream: true, ..usual }));
         let granularity = ("timestamp_granularities[]", "word");
         let verbose = ("response_format", "verbose_json");
-        let words = Asked { shape: Shape::VerboseJson, words: true, segments: false, ..usual };
+        let words = Asked { format: ResponseFormat::VerboseJson, words: true, segments: false, ..usual };
         assert_eq!(read(&[verbose, granularity]), Ok(words));
         let both = [granularity, ("timestamp_granularities[]", "segment"), verbose];
         assert_eq!(read(&both), Ok(Asked { segments: true, ..words }));

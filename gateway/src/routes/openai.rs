@@ -54,7 +54,7 @@ async fn finished(app: &App, header: JobHeader, asked: Asked) -> Result<Response
         tracing::error!(job = %header.id, %error, "a transcript can't be written");
         Problem::new(Code::Internal, "The transcript can't be written; the log has the details.")
     })?;
-    let content_type = HeaderValue::from_static(reply::content_type(asked.shape));
+    let content_type = HeaderValue::from_static(reply::content_type(asked.format));
     Ok(([(header::CONTENT_TYPE, content_type)], body).into_response())
 }
 

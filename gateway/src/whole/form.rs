@@ -1,5 +1,6 @@
 //! The fields of a form, without its file. Pure.
 
+use super::receive::Kind;
 use crate::problem::{Code, Problem};
 use crate::request::init::InitRequest;
 use crate::request::json;
@@ -9,6 +10,9 @@ use serde_json::{Map, Value};
 const MAX_FIELDS: usize = 64;
 /// Bytes of all names and values: as much as a JSON body may have.
 const MAX_BYTES: usize = json::MAX_BODY;
+
+/// The route of the project's own API.
+pub const SESSION: Kind = Kind { scope: "transcripts-upload", request: session };
 
 /// Names and values, in the order in which they came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -89,7 +93,7 @@ impl Form {
 
 /// The session's request that the form of `POST /api/transcripts/upload` stands for: its fields have the same names and
 /// meanings; numbers, truth values and the map `metadata` are written as in JSON.
-pub fn session(form: &Form, filename: &str, total_size: u64) -> Result<InitRequest, Problem> {
+fn session(form: &Form, filename: &str, total_size: u64) -> Result<InitRequest, Problem> {
     let mut body = Map::new();
     for (name, value) in form.fields() {
         form.get(name)?;

@@ -1,9 +1,9 @@
 //! The file of a form, as it comes.
 
+use super::HELD;
 use super::form::Form;
 use super::receive::Kind;
 use super::writer::{Begun, Writer, idempotency_of};
-use super::{HELD, form};
 use crate::problem::{Code, Problem};
 use crate::sizer;
 use crate::state::App;
@@ -240,6 +240,3 @@ pub fn told(form: &Form) -> Result<Option<u64>, Problem> {
     };
     text.trim().parse().map(Some).map_err(wrong)
 }
-
-/// The route of the project's own API.
-pub const SESSION: Kind = Kind { scope: "transcripts-upload", request: form::session };

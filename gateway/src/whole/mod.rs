@@ -17,8 +17,7 @@ mod source;
 mod wait;
 mod writer;
 
-pub use form::{Form, init_request};
-pub use incoming::SESSION;
+pub use form::{Form, SESSION, init_request};
 pub use receive::{Kind, receive};
 pub use wait::ended;
 
