@@ -56,7 +56,8 @@ fn every_end_is_told_by_its_name() {
     let by_user = |ledger: &mut Ledger| {
         ledger.apply(Input::Cancel { reason: String::new() }, START).unwrap();
     };
-    let ends: [(&dyn Fn(&mut Ledger), WebhookEvent); 5] = [
+    type End<'a> = &'a dyn Fn(&mut Ledger);
+    let ends: [(End<'_>, WebhookEvent); 5] = [
         (&|ledger: &mut Ledger| assemble(ledger, false), WebhookEvent::Completed),
         (&|ledger: &mut Ledger| assemble(ledger, true), WebhookEvent::CompletedWithErrors),
         (&by_failure, WebhookEvent::Failed),
