@@ -14,7 +14,7 @@ async fn a_server_transcribes_through_another() {
         ("SCRIPTORIUM_API_RATE_LIMIT_PER_MINUTE", "1000"),
     ])
     .await;
-    let minute = recordings::converted(&["-t", "60", "-c:a", "pcm_s16le"], "wav");
+    let minute = recordings::converted(&["-t", "60", "-ar", "48000", "-c:a", "pcm_s16le"], "wav");
     let options = json!({"language": "en", "word_timestamps": true});
     let session = Client::new(&server.url()).open("minute.wav", minute, 1, options).await;
     session.upload_all().await;

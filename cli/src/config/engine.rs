@@ -95,9 +95,9 @@ mod tests {
             engine: EngineArgs,
         }
         let args = |model: &str, models_dir: Option<&str>| {
-            let mut line = vec!["x", "--model", model];
-            line.extend(models_dir.iter().flat_map(|dir| ["--models-dir", dir]));
-            <Command as clap::Parser>::parse_from(line).engine
+            let parsed = <Command as clap::Parser>::parse_from(["x", "--model", model]).engine;
+            // Whatever variable the tests are run with.
+            EngineArgs { models_dir: models_dir.map(PathBuf::from), ..parsed }
         };
         let data = tempfile::tempdir().unwrap();
         let kept = data.path().join("models/a-model-kept-with-the-data");
