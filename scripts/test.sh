@@ -41,7 +41,7 @@ scripts/services.sh start "$services" --base-port 27400
 export SCRIPTORIUM_TEST_SERVICES=1 SCRIPTORIUM_TEST_SERVICES_DIR="$services"
 
 # nextest shows more and keeps tests apart in processes; cargo's own runner runs the same tests.
-if cargo nextest --version >/dev/null 2>&1; then runner="nextest run"; else runner=test; fi
+if cargo nextest --version >/dev/null 2>&1; then runner="nextest run"; else runner="test"; fi
 run_tests() {
   # shellcheck disable=SC2086 # two words
   cargo $runner --release --locked --workspace --no-fail-fast "$@"
