@@ -277,7 +277,7 @@ pub struct TranscribeArgs {
     #[arg(long, short, env = "SCRIPTORIUM_LANGUAGE", value_name = "CODE")]
     pub language: Option<String>,
 
-    /// Also find when each word is said; the JSON form has it. Takes longer
+    /// Also tell when each word is said, in the JSON form
     #[arg(long, env = "SCRIPTORIUM_WORD_TIMESTAMPS", value_parser = BoolishValueParser::new())]
     pub word_timestamps: bool,
 

@@ -15,6 +15,7 @@
 //! | `quality` | when a decoding is doubtful |
 //! | `segments` | timestamp tokens → segments |
 //! | `words` | times of tokens → words |
+//! | `sentences` | words → segments |
 //! | `weights` | what the file of weights says of itself |
 //! | `vocab` | text ↔ tokens |
 //! | `queue` | batches and threads |
@@ -31,6 +32,7 @@ mod quality;
 mod queue;
 mod request;
 mod segments;
+mod sentences;
 pub mod vad;
 mod vocab;
 #[cfg(feature = "whisper")]
@@ -108,7 +110,7 @@ pub struct Window {
     pub language: Option<String>,
     /// What the model is to take as said before: names, spelling, style. Its last 223 tokens count.
     pub prompt: Option<String>,
-    /// Whether to find when each word is said. The text is the same; the segments' times then are those of their words.
+    /// Whether to tell when each word is said. Text and times of segments are the same.
     pub word_timestamps: bool,
 }
 

@@ -113,39 +113,56 @@ impl Model {
         same_count(results.len(), batch.len())?;
         let mut answers: Vec<Decoded> =
             results.into_iter().zip(languages).map(|(result, of)| decoded(result, of.language)).collect();
-        if let ([request], [answer]) = (batch, answers.as_mut_slice())
-            && request.align
-        {
-            answer.alignment = self.align(request, &encoded, answer);
+        if self.aligns && first.align {
+            self.align(batch, &encoded, &mut answers)?;
         }
         Ok(answers.into_iter().map(Answer::Text).collect())
     }
 
-    /// When the text tokens of a decoded part, encoded alone, are said. `None` if that cannot be found out: a text without times is
-    /// better than no text.
-    fn align(&self, request: &Request, encoded: &StorageView, decoded: &Decoded) -> Option<Alignment> {
-        if !self.aligns {
-            return None;
-        }
-        let tokens = decoded.tokens.iter().copied();
-        let text: Vec<usize> =
-            tokens.filter(|&token| token < self.end_of_text).map(|token| token as usize).collect();
-        let start = self.start(&decoded.language)?;
+    /// Finds when the text tokens of the answers are said. What cannot be found out for a part alone is left out: a text
+    /// without times is better than no text.
+    fn align(
+        &self,
+        batch: &[&Request],
+        encoded: &StorageView,
+        answers: &mut [Decoded],
+    ) -> Result<(), EngineError> {
+        // One for all: what is in a batch to be aligned has one language.
+        let Some(start) = answers.first().and_then(|answer| self.start(&answer.language)) else {
+            return Ok(());
+        };
         // What the library adds: one token before the text, one after it.
-        if text.is_empty() || start.len() + text.len() + 2 > MAX_LENGTH {
-            return None;
+        let possible = |text: &[usize]| !text.is_empty() && start.len() + text.len() + 2 <= MAX_LENGTH;
+        let texts: Vec<Vec<usize>> = answers.iter().map(|answer| self.text_tokens(answer)).collect();
+        if !texts.iter().any(|text| possible(text)) {
+            return Ok(());
         }
-        let frames = request.to.saturating_sub(request.from).min(FRAMES);
-        let aligned = self.whisper.align(encoded, &start, &[text], &[frames], MEDIAN_FRAMES);
-        let aligned = aligned
-            .inspect_err(
-                |error| tracing::warn!(%error, "a text could not be aligned; its words get no times"),
-            )
-            .ok()?
-            .into_iter()
-            .next()?;
-        let path = aligned.alignments.iter().map(|step| (step.token_x, step.frame_x));
-        Alignment::new(path, aligned.text_token_probs)
+        // Any token stands in for a text that cannot be aligned.
+        let aligned: Vec<Vec<usize>> =
+            texts.iter().map(|text| if possible(text) { text.clone() } else { vec![0] }).collect();
+        let frames: Vec<usize> =
+            batch.iter().map(|request| request.to.saturating_sub(request.from).min(FRAMES)).collect();
+        let results = match self.whisper.align(encoded, &start, &aligned, &frames, MEDIAN_FRAMES) {
+            Ok(results) => results,
+            Err(error) if batch.len() > 1 => return Err(failed(error)),
+            Err(error) => {
+                tracing::warn!(%error, "a text could not be aligned; it becomes one segment, without words");
+                return Ok(());
+            }
+        };
+        same_count(results.len(), batch.len())?;
+        for ((answer, text), result) in answers.iter_mut().zip(texts).zip(results) {
+            if possible(&text) {
+                let path = result.alignments.iter().map(|step| (step.token_x, step.frame_x));
+                answer.alignment = Alignment::new(path, result.text_token_probs);
+            }
+        }
+        Ok(())
+    }
+
+    fn text_tokens(&self, decoded: &Decoded) -> Vec<usize> {
+        let tokens = decoded.tokens.iter().copied();
+        tokens.filter(|&token| token < self.end_of_text).map(|token| token as usize).collect()
     }
 
     /// The tokens before the text, for the alignment; `None` for a language that the model has no token for.
@@ -202,6 +219,9 @@ impl Model {
         if self.is_multilingual() {
             prompt.push(format!("<|{language}|>"));
             prompt.push("<|transcribe|>".to_owned());
+        }
+        if request.align {
+            prompt.push("<|notimestamps|>".to_owned());
         }
         prompt
     }

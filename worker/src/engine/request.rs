@@ -17,7 +17,7 @@ pub struct Request {
     /// Tokens (by name) before the transcript: what was said before, or nothing.
     pub prompt: Arc<[String]>,
     pub task: Task,
-    /// Whether to find when the tokens of the transcript are said.
+    /// Whether to write no timestamps and to find when the tokens of the transcript are said.
     pub align: bool,
 }
 
@@ -69,13 +69,23 @@ pub struct Decoded {
 }
 
 impl Request {
-    /// Whether the model can work on both in one call: it takes one task and one length of prompt at a time, and its
-    /// alignment of a text depends on the lengths of the others in the call, so what is to be aligned goes alone.
+    /// Whether the model can work on both in one call: it takes one task and one length of prompt at a time.
     pub fn fits(&self, other: &Self) -> bool {
-        !self.align
-            && !other.align
-            && self.task == other.task
+        self.task == other.task
             && self.prompt.len() == other.prompt.len()
-            && (self.language == Language::Detect) == (other.language == Language::Detect)
+            && self.align == other.align
+            && if self.align {
+                self.aligns_beside(other)
+            } else {
+                (self.language == Language::Detect) == (other.language == Language::Detect)
+            }
+    }
+
+    /// The alignment takes one language for all, known before. If all parts were of one length (in steps of 20 ms), each
+    /// result would depend on the longest text (CTranslate2 4.8, `WhisperReplica::align`: padding is taken away before the
+    /// normalisation only where lengths differ).
+    fn aligns_beside(&self, other: &Self) -> bool {
+        let steps = |request: &Self| request.to.saturating_sub(request.from) / 2;
+        self.language != Language::Detect && self.language == other.language && steps(self) != steps(other)
     }
 }

@@ -112,7 +112,7 @@ impl Whisper {
             prompt: inner.vocab.prompt(prompt.as_deref().unwrap_or_default()).into(),
             samples,
             language,
-            words: false,
+            aligned: inner.info.word_timestamps,
         };
         // It fails only if the runtime is shutting down.
         tokio::task::spawn_blocking(work).await.map_err(|_| EngineError::Closed)
@@ -125,8 +125,7 @@ impl Engine for Whisper {
         check(&window.samples)?;
         let language = self.language(window.language)?;
         let _entry = self.0.entry.acquire().await.map_err(|_| EngineError::Closed)?;
-        let mut prepared = self.prepare(window.samples, language, window.prompt).await?;
-        prepared.words = window.word_timestamps && self.0.info.word_timestamps;
+        let prepared = self.prepare(window.samples, language, window.prompt).await?;
         let queue = &self.0.queue;
         let run = move |request| async move {
             match queue.run(request).await? {
@@ -136,7 +135,11 @@ impl Engine for Whisper {
                 }
             }
         };
-        window::transcribe(&prepared, &self.0.vocab, run).await
+        let mut text = window::transcribe(&prepared, &self.0.vocab, run).await?;
+        if !window.word_timestamps {
+            text.segments.iter_mut().for_each(|segment| segment.words.clear());
+        }
+        Ok(text)
     }
 
     async fn detect_language(&self, samples: Vec<f32>) -> Result<Detected, EngineError> {

@@ -11,10 +11,15 @@
 //! and the first result that is not doubtful is taken. If all are, it is the one with the best average
 //! log-probability among those that do not repeat themselves (or among all), as in Whisper.
 //!
+//! Where the model can tell when words are said, the text is decoded without timestamp tokens (it is better so; ADR 13), and
+//! segments are its sentences ([`sentences`]). Otherwise the timestamps say where segments begin and end.
+//!
 //! Nothing here knows other windows, threads or batches: a window's text depends on its samples, language, prompt
 //! and the model alone.
 
+use std::cmp::Reverse;
 use std::future::Future;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::mel::{HOP, Mel};
@@ -22,8 +27,8 @@ use super::quality::{Doubt, compression_ratio, doubt, is_silence};
 use super::request::{Decoded, Language, Request, Strategy, Task};
 use super::segments::{self, Split, UNIT_MS};
 use super::vocab::Vocab;
-use super::words::{self, PassWords, Place};
-use super::{EngineError, SAMPLE_RATE, WindowSegment, WindowText, WindowWord, vad};
+use super::words::{self, Alignment, PassWords, Place};
+use super::{EngineError, SAMPLE_RATE, WindowSegment, WindowText, WindowWord, sentences, vad};
 
 /// Times that what is left of a window is decoded again from the last timestamp.
 const MAX_RESUMES: usize = 8;
@@ -47,8 +52,8 @@ pub struct Prepared {
     pub speech: Vec<(usize, usize)>,
     pub language: Language,
     pub prompt: Arc<[String]>,
-    /// Whether to find when each word is said.
-    pub words: bool,
+    /// Whether the model can tell when each word is said, so that it need not write timestamps.
+    pub aligned: bool,
 }
 
 /// A stretch of text that was decoded in one pass, and what there is to say about it.
@@ -57,6 +62,8 @@ struct Piece {
     from: usize,
     decoded: Decoded,
     split: Split,
+    /// Where the text ends, in units of 20 ms from the start.
+    end: u32,
     ratio: f32,
     doubt: Option<Doubt>,
 }
@@ -146,7 +153,7 @@ where
             language: self.language.clone(),
             prompt: Arc::clone(&self.window.prompt),
             task: Task::Transcribe(strategy),
-            align: self.window.words,
+            align: self.window.aligned,
         })
         .await?;
         if self.language == Language::Detect {
@@ -158,7 +165,8 @@ where
             decoded.tokens.iter().copied().filter(|&token| self.vocab.is_text(token)).collect();
         let ratio = compression_ratio(self.vocab.text(&text).trim());
         let doubt = doubt(&text, ratio, decoded.avg_logprob);
-        Ok(Piece { from, decoded, split, ratio, doubt })
+        let end = decoded.alignment.as_ref().map_or_else(|| split.end(), Alignment::end);
+        Ok(Piece { from, decoded, split, end, ratio, doubt })
     }
 
     /// Samples of speech (and its padding) in the frames `[from, to)`.
@@ -169,7 +177,7 @@ where
     /// The frame to decode on from, if the model stopped while somebody was still speaking. (Whisper goes on
     /// only after a border; but after an end, too, seconds of speech are not to be lost.)
     fn resume(&self, last: &Piece) -> Option<usize> {
-        let next = last.from + last.split.end() as usize * UNIT_FRAMES;
+        let next = last.from + last.end as usize * UNIT_FRAMES;
         let least = if last.split.more { MIN_REST_AFTER_BORDER } else { MIN_REST_AFTER_END };
         let end = self.window.mel.frames();
         let goes_on = next > last.from && next < end && !last.is_silence() && self.speech(next, end) >= least;
@@ -193,23 +201,16 @@ where
             let Some((start_ms, end_ms)) = self.heard(start_ms, end_ms).filter(|_| has_words(&text)) else {
                 continue;
             };
-            let before_ms = out.last().map_or(0, |segment| segment.end_ms);
             let mut words = words.get_mut(at).map(std::mem::take).unwrap_or_default();
-            let (start_ms, end_ms) = if words.is_empty() {
-                (start_ms, end_ms)
-            } else {
-                let place = Place { start_ms, end_ms, before_ms, window_ms, usual_ms };
-                words::place(&mut words, place, |start_ms, end_ms| self.heard(start_ms, end_ms))
-            };
-            out.push(WindowSegment {
-                start_ms,
-                end_ms,
-                text,
-                words,
-                avg_logprob: piece.decoded.avg_logprob,
-                no_speech_prob: piece.decoded.no_speech_prob,
-                compression_ratio: piece.ratio,
-            });
+            if words.is_empty() {
+                out.push(piece.segment(start_ms, end_ms, text, words));
+                continue;
+            }
+            let before_ms = out.last().map_or(0, |segment| segment.end_ms);
+            let place = Place { start_ms, end_ms, before_ms, window_ms, usual_ms };
+            let (start_ms, end_ms) =
+                words::place(&mut words, place, |start_ms, end_ms| self.said(start_ms, end_ms));
+            out.extend(piece.sentences(&words, start_ms, end_ms));
         }
     }
 
@@ -233,6 +234,17 @@ where
         (segments, usual_ms)
     }
 
+    /// When a word between `start_ms` and `end_ms` is said: in the stretch of speech that has most of it, as a word is said
+    /// without a pause.
+    fn said(&self, start_ms: u32, end_ms: u32) -> Option<(u32, u32)> {
+        let within = |&(from, to): &(usize, usize)| {
+            let (from, to) = (milliseconds(from).max(start_ms), milliseconds(to).min(end_ms));
+            (from < to).then_some((from, to))
+        };
+        let parts = self.window.speech.iter().filter_map(within);
+        parts.max_by_key(|(from, to)| (to - from, Reverse(*from)))
+    }
+
     /// When between `start_ms` and `end_ms` there is speech (padding included). Whisper lets a text begin in its
     /// first second at the latest, whenever it is spoken, and reach over pauses. `None` if there is no speech, which
     /// the model then made up; or no time, which is its way to say that it did.
@@ -248,6 +260,32 @@ where
 }
 
 impl Piece {
+    /// The segments of a text whose `words` are said between `start_ms` and `end_ms`: its sentences.
+    fn sentences(&self, words: &[WindowWord], start_ms: u32, end_ms: u32) -> Vec<WindowSegment> {
+        let ranges = sentences::cut(words);
+        let whole = ranges.len() == 1;
+        let segment = |range: Range<usize>| {
+            let words = words::trimmed(words.get(range)?.to_vec());
+            let text: String = words.iter().map(|word| word.text.as_str()).collect();
+            let (first, last) = (words.first()?, words.last()?);
+            let (start_ms, end_ms) = if whole { (start_ms, end_ms) } else { (first.start_ms, last.end_ms) };
+            has_words(&text).then(|| self.segment(start_ms, end_ms, text, words))
+        };
+        ranges.into_iter().filter_map(segment).collect()
+    }
+
+    fn segment(&self, start_ms: u32, end_ms: u32, text: String, words: Vec<WindowWord>) -> WindowSegment {
+        WindowSegment {
+            start_ms,
+            end_ms,
+            text,
+            words,
+            avg_logprob: self.decoded.avg_logprob,
+            no_speech_prob: self.decoded.no_speech_prob,
+            compression_ratio: self.ratio,
+        }
+    }
+
     fn is_silence(&self) -> bool {
         is_silence(self.decoded.no_speech_prob, self.decoded.avg_logprob)
     }

@@ -38,7 +38,7 @@ fn window(speech: &[(usize, usize)]) -> Prepared {
         speech: speech.iter().map(|(from, to)| (from * 16_000, to * 16_000)).collect(),
         language: Language::Known("en".to_owned()),
         prompt: Arc::new([]),
-        words: false,
+        aligned: false,
     }
 }
 
@@ -218,7 +218,7 @@ fn a_detected_language_stays_for_the_window() {
     assert_eq!(*asked.lock().unwrap(), [Language::Detect, Language::Known("de".to_owned())]);
 }
 
-/// A pass whose text tokens begin at `times` (20 ms), the last of which is the end of the text.
+/// A pass without timestamps, whose text tokens begin at `times` (20 ms), the last of which is the end of the text.
 fn aligned(from: usize, tokens: &[u32], times: &[i64]) -> Pass {
     let mut pass = pass(from, 1000, Strategy::Beam, tokens, -0.3);
     let path = times.iter().enumerate().map(|(token, &time)| (token as i64, time));
@@ -231,37 +231,39 @@ fn words(segment: &WindowSegment) -> Vec<(u32, u32, &str)> {
 }
 
 #[test]
-fn words_have_times_of_the_window_also_where_it_is_decoded_again() {
-    let window = Prepared { words: true, ..window(&[(0, 10)]) };
-    // The word after the border (2) is not finished: it is decoded again, and its first times are let go.
-    let first = aligned(0, &[T, 0, 1, T + 200, T + 200, 2], &[20, 60, 180, 300]);
-    let second = aligned(400, &[T, 2, T + 250], &[10, 40]);
-    let text = run(&window, vec![first, second]);
-    assert_eq!(segments(&text), [(400, 3600, "one two"), (4200, 4800, "three")]);
-    assert_eq!(words(&text.segments[0]), [(400, 1200, "one"), (1200, 3600, " two")]);
+fn words_have_times_of_the_window_also_where_it_goes_on() {
+    let window = Prepared { aligned: true, ..window(&[(0, 7)]) };
+    // The text ends at 4 s, although three seconds of speech follow.
+    let text = run(&window, vec![aligned(0, &[0, 1], &[20, 60, 200]), aligned(400, &[2], &[10, 40])]);
+    assert_eq!(segments(&text), [(400, 4000, "one two"), (4200, 4800, "three")]);
+    assert_eq!(words(&text.segments[0]), [(400, 1200, "one"), (1200, 4000, " two")]);
     assert_eq!(words(&text.segments[1]), [(4200, 4800, "three")]);
     assert_eq!(text.segments[0].words[0].probability, 0.5);
 }
 
 #[test]
+fn a_pause_parts_segments() {
+    let window = Prepared { aligned: true, ..window(&[(0, 4), (6, 10)]) };
+    let text = run(&window, vec![aligned(0, &[0, 1, 2], &[20, 60, 310, 480])]);
+    assert_eq!(segments(&text), [(400, 4000, "one two"), (6200, 9600, "three")]);
+}
+
+#[test]
 fn no_times_of_words_are_made_up() {
-    let window = Prepared { words: true, ..window(&[(0, 10)]) };
+    let window = Prepared { aligned: true, ..window(&[(0, 10)]) };
     // Not aligned; aligned with another text.
-    for script in [
-        pass(0, 1000, Strategy::Beam, &[T, 0, 1, T + 490], -0.3),
-        aligned(0, &[T, 0, 1, T + 490], &[20, 60, 180, 300]),
-    ] {
+    for script in [pass(0, 1000, Strategy::Beam, &[0, 1], -0.3), aligned(0, &[0, 1], &[20, 60, 180, 500])] {
         let text = run(&window, vec![script]);
-        assert_eq!(segments(&text), [(0, 9800, "one two")]);
+        assert_eq!(segments(&text), [(0, 10_000, "one two")]);
         assert_eq!(text.segments[0].words, []);
     }
 }
 
 #[test]
 fn words_keep_to_where_somebody_speaks() {
-    let window = Prepared { words: true, ..window(&[(2, 5), (8, 10)]) };
+    let window = Prepared { aligned: true, ..window(&[(2, 5), (8, 10)]) };
     // The first word is stretched over the silence before it, the second over the one after it.
-    let text = run(&window, vec![aligned(0, &[T, 0, 1, T + 500], &[0, 130, 390])]);
+    let text = run(&window, vec![aligned(0, &[0, 1], &[0, 130, 390])]);
     assert_eq!(words(&text.segments[0]), [(2000, 2600, "one"), (2600, 5000, " two")]);
     assert_eq!(segments(&text), [(2000, 5000, "one two")]);
 }

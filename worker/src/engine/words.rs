@@ -56,6 +56,11 @@ impl Alignment {
         whole.then_some(Self { times, probabilities })
     }
 
+    /// When the text ends, in units of 20 ms.
+    pub fn end(&self) -> u32 {
+        self.times.last().copied().unwrap_or(0)
+    }
+
     /// The word of some tokens; `None` if they are not in the alignment.
     fn word(&self, text: String, tokens: Range<usize>) -> Option<WindowWord> {
         let probabilities = self.probabilities.get(tokens.clone())?;
@@ -192,7 +197,7 @@ fn join_punctuation(words: Vec<WindowWord>) -> Vec<WindowWord> {
 }
 
 /// Takes the space around the whole away, as it is taken from a segment's text, and what then is nothing.
-fn trimmed(mut words: Vec<WindowWord>) -> Vec<WindowWord> {
+pub fn trimmed(mut words: Vec<WindowWord>) -> Vec<WindowWord> {
     let blank = |word: &WindowWord| word.text.trim().is_empty();
     while words.last().is_some_and(blank) {
         words.pop();
