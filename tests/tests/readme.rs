@@ -36,8 +36,7 @@ async fn the_commands_of_the_readme_do_what_it_says() {
     let mut command = Command::new("timeout");
     command.args(["300", "bash", "-euc", &script]).current_dir(folder.path());
     let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
-    let (told, errors) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (told, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && errors.is_empty(), "{told}\n{errors}");
     assert!(!told.contains("\"detail\""), "an error of the API: {told}");
 
