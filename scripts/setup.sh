@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what building and running needs and this machine lacks: by apt, as root or with sudo. Says what it does.
+# setup.sh [COMMAND:PACKAGE…]: installs what building and running needs and this machine lacks, and what is named: by apt, as
+# root or with sudo. Says what it does.
 # Rust is not installed here, but its absence is told.
 set -eu
 
@@ -7,7 +8,7 @@ say() { printf '%s\n' "setup: $*" >&2; }
 
 # command:package
 missing=
-for pair in g++:g++ gcc:gcc make:make cmake:cmake curl:curl python3:python3 ffmpeg:ffmpeg; do
+for pair in g++:g++ gcc:gcc make:make cmake:cmake curl:curl python3:python3 ffmpeg:ffmpeg "$@"; do
   command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
 python3 -m pip --version >/dev/null 2>&1 || missing="$missing python3-pip"

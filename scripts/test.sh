@@ -14,6 +14,10 @@ cargo clippy --release --locked --workspace --all-targets -- -D warnings
 step "the chart"
 scripts/helm.sh
 
+step "the official client of OpenAI's API and the library of Standard Webhooks, for the tests"
+scripts/python-modules.sh tests/openai/requirements.txt >/dev/null
+scripts/python-modules.sh tests/webhooks/requirements.txt >/dev/null
+
 step "starting RabbitMQ, Redis and an S3 server for the tests"
 scripts/services-install.sh
 services=$(mktemp -d)
@@ -37,7 +41,7 @@ scripts/services.sh start "$services" --base-port 27400
 export SCRIPTORIUM_TEST_SERVICES=1 SCRIPTORIUM_TEST_SERVICES_DIR="$services"
 
 # nextest shows more and keeps tests apart in processes; cargo's own runner runs the same tests.
-if cargo nextest --version >/dev/null 2>&1; then runner="nextest run"; else runner=test; fi
+if cargo nextest --version >/dev/null 2>&1; then runner="nextest run"; else runner="test"; fi
 run_tests() {
   # shellcheck disable=SC2086 # two words
   cargo $runner --release --locked --workspace --no-fail-fast "$@"
@@ -48,7 +52,7 @@ run_tests
 
 step "end-to-end tests once more, on two of each role"
 # The bytes of long transcripts are compared in tests/tests/real.rs.
-SCRIPTORIUM_TEST_ROLES=1 run_tests --test bad_input --test words --test languages --test main_job -- --skip text_is_right --skip every_format
+SCRIPTORIUM_TEST_ROLES=1 run_tests --test bad_input --test words --test languages --test main_job --test whole --test openai --test openai_engine --test webhooks --test jobs -- --skip text_is_right --skip every_format
 
 if [ "$runner" != test ]; then
   step "examples in the documentation"

@@ -1,11 +1,12 @@
 //! The command line.
 
 use crate::config::{
-    BrokerArgs, BucketArgs, ConfigError, DrainArgs, EngineArgs, JobStoreArgs, LimitArgs, LogArgs,
-    NetworkArgs, OpsArgs, PartArgs, StorageArgs, SweepArgs, with_settings,
+    BrokerArgs, BucketArgs, ConfigError, DrainArgs, EngineArgs, JobStoreArgs, LimitArgs, LimiterArgs,
+    LogArgs, NetworkArgs, OpsArgs, PartArgs, StorageArgs, SweepArgs, WebhookArgs, with_settings,
 };
 use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use scriptorium_contracts::JobId;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -62,6 +63,9 @@ pub enum Command {
     ///
     /// One is enough; a second one keeps things going when the first dies.
     Coordinator(Box<CoordinatorArgs>),
+    /// Lists, shows and deletes the jobs of a server
+    #[command(subcommand)]
+    Jobs(JobsCommand),
     /// Sets up what the roles need
     #[command(subcommand)]
     Admin(AdminCommand),
@@ -99,6 +103,8 @@ pub struct ServeArgs {
     pub sweep: SweepArgs,
     #[command(flatten)]
     pub drain: DrainArgs,
+    #[command(flatten, next_help_heading = "Webhooks")]
+    pub webhooks: WebhookArgs,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -117,6 +123,8 @@ pub struct GatewayArgs {
     pub limits: LimitArgs,
     #[command(flatten)]
     pub drain: DrainArgs,
+    #[command(flatten, next_help_heading = "Webhooks")]
+    pub webhooks: WebhookArgs,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -127,6 +135,8 @@ pub struct WorkerArgs {
     pub broker: BrokerArgs,
     #[command(flatten)]
     pub bucket: BucketArgs,
+    #[command(flatten)]
+    pub limiter: LimiterArgs,
     #[command(flatten, next_help_heading = "Speech to text")]
     pub engine: EngineArgs,
     #[command(flatten, next_help_heading = "Limits and times")]
@@ -149,6 +159,8 @@ pub struct CoordinatorArgs {
     pub sweep: SweepArgs,
     #[command(flatten)]
     pub drain: DrainArgs,
+    #[command(flatten, next_help_heading = "Webhooks")]
+    pub webhooks: WebhookArgs,
 }
 
 #[derive(Subcommand, Clone, Debug)]
@@ -175,6 +187,72 @@ pub struct AdminBucketArgs {
     /// Days after which the store deletes objects by itself, transcripts too; 0 for never
     #[arg(long, env = "SCRIPTORIUM_EXPIRE_DAYS", value_name = "DAYS", default_value = "30")]
     pub expire_days: u32,
+}
+
+/// What a script can tell from the end of `scriptorium jobs`.
+pub const JOBS_EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    the server refuses, for it has no such job, say
+  2    the command cannot be carried out as given
+  4    the server cannot be reached";
+
+#[derive(Subcommand, Clone, Debug)]
+pub enum JobsCommand {
+    /// Lists jobs, the newest first
+    #[command(after_long_help = JOBS_EXIT_CODES)]
+    List(JobsListArgs),
+    /// Shows one job, and where its time went
+    #[command(after_long_help = JOBS_EXIT_CODES)]
+    Show(JobArgs),
+    /// Deletes a job with all that is stored of it; one that is under way is cancelled first
+    #[command(after_long_help = JOBS_EXIT_CODES)]
+    Delete(JobArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct ServerArgs {
+    /// The server's address
+    #[arg(long, env = "SCRIPTORIUM_SERVER", value_name = "URL", default_value = "http://127.0.0.1:8787")]
+    pub server: String,
+
+    /// JSON for programs, one job a line, in place of a table for people
+    #[arg(long, env = "SCRIPTORIUM_JSON", value_parser = BoolishValueParser::new())]
+    pub json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct JobsListArgs {
+    #[command(flatten)]
+    pub server: ServerArgs,
+
+    /// Only jobs in one of these states, with commas between them: created, uploading, processing, assembling, completed,
+    /// completed_with_errors, failed, cancelled, expired
+    #[arg(long, env = "SCRIPTORIUM_STATUS", value_name = "STATE,…", value_delimiter = ',')]
+    pub status: Vec<String>,
+
+    /// Only jobs whose file's name has this in it
+    #[arg(long, env = "SCRIPTORIUM_FILENAME", value_name = "TEXT")]
+    pub filename: Option<String>,
+
+    /// Most jobs
+    #[arg(long, env = "SCRIPTORIUM_LIMIT", value_name = "N", default_value = "50",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct JobArgs {
+    /// The job
+    #[arg(value_name = "ID", value_parser = job_id)]
+    pub job: JobId,
+
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+fn job_id(text: &str) -> Result<JobId, String> {
+    text.parse().map_err(|_| "must be the id of a job, like 0b9b6a2e-3c39-4a0e-9b1c-1b2f5a1f7c11".to_owned())
 }
 
 #[derive(Args, Clone, Debug)]

@@ -6,7 +6,9 @@
 pub mod args;
 pub mod client;
 pub mod config;
+pub mod engine;
 pub mod exit;
+pub mod jobs;
 pub mod program;
 pub mod reference;
 pub mod roles;

@@ -3,6 +3,7 @@
 use crate::args::{AdminBucketArgs, AdminCommand, Cli, Command, ServeArgs};
 use crate::config::LogFormat;
 use crate::exit::Exit;
+use crate::jobs;
 use crate::roles::{self, RoleError};
 use crate::serve::{self, ServeConfig, ServeError, Server};
 use crate::transcribe;
@@ -30,7 +31,7 @@ pub fn main() -> ExitCode {
     let default_log = match &cli.command {
         Command::Serve(_) | Command::Gateway(_) | Command::Worker(_) | Command::Coordinator(_) => "info",
         Command::Admin(_) => "warn",
-        Command::Transcribe(_) => "error",
+        Command::Jobs(_) | Command::Transcribe(_) => "error",
     };
     let format = match cli.log.log_format {
         LogFormat::Text => telemetry::Format::Text,
@@ -69,6 +70,9 @@ async fn run(command: &Command) -> Exit {
         Command::Gateway(args) => ended(roles::gateway(args).await),
         Command::Worker(args) => ended(roles::worker(args).await),
         Command::Coordinator(args) => ended(roles::coordinator(args).await),
+        Command::Jobs(command) => {
+            jobs::run(command).await.map(|()| Exit::Done).map_err(|error| (error.to_string(), error.exit()))
+        }
         Command::Admin(AdminCommand::Bucket(args)) => ended(admin_bucket(args).await),
         Command::Transcribe(args) => {
             transcribe::run(args).await.map_err(|error| (error.to_string(), error.exit()))

@@ -1,6 +1,6 @@
 //! The reference page of all options, `docs/config.md`, made of the command line itself.
 
-use crate::args::{Cli, EXIT_CODES};
+use crate::args::{Cli, EXIT_CODES, JOBS_EXIT_CODES};
 use clap::{Arg, Command, CommandFactory};
 use std::fmt::Write;
 
@@ -26,6 +26,7 @@ pub fn page() -> String {
         }
     }
     let _ = writeln!(page, "\n## Exit codes of `scriptorium transcribe`\n\n```text\n{EXIT_CODES}\n```");
+    let _ = writeln!(page, "\n## Exit codes of `scriptorium jobs`\n\n```text\n{JOBS_EXIT_CODES}\n```");
     page
 }
 

@@ -76,10 +76,21 @@ async fn handle(jobs: Jobs, delivery: Delivery) {
     let outcome = match message {
         CoordinatorMessage::Report(report) => {
             let (job, last) = (report.job, ends_task(&report.report));
-            advance(&jobs, job, input_of(report), last).await
+            match advance(&jobs, job, input_of(report), last).await {
+                Err(JobsError::NoSuchJob(job)) if last => clear(&jobs, job, false).await,
+                Err(JobsError::NoSuchJob(_)) => Ok(()),
+                outcome => outcome,
+            }
         }
-        CoordinatorMessage::Merge { job, chunk, epoch, .. } => merge(&jobs, job, chunk, epoch).await,
-        CoordinatorMessage::Assemble { job, epoch, .. } => assemble(&jobs, job, epoch).await,
+        CoordinatorMessage::Merge { job, chunk, epoch, .. } => match merge(&jobs, job, chunk, epoch).await {
+            // It stores nothing outside of the job.
+            Err(JobsError::NoSuchJob(_)) => Ok(()),
+            outcome => outcome,
+        },
+        CoordinatorMessage::Assemble { job, epoch, .. } => match assemble(&jobs, job, epoch).await {
+            Err(JobsError::NoSuchJob(job)) => clear(&jobs, job, true).await,
+            outcome => outcome,
+        },
     };
     match outcome {
         Ok(()) => settle(delivery.ack().await),
@@ -95,18 +106,25 @@ async fn handle(jobs: Jobs, delivery: Delivery) {
 }
 
 async fn advance(jobs: &Jobs, job: JobId, input: Input, last: bool) -> Result<(), JobsError> {
-    match jobs.advance(job, input).await {
-        Ok(header) if last => match jobs.delete_late_objects(&header).await {
-            Err(problem) if !problem.retryable() => {
-                warn!(%job, %problem, "what a late worker has stored stays; the bucket's own rules delete it");
-                Ok(())
-            }
-            outcome => outcome,
-        },
-        Ok(_) => Ok(()),
-        // Deleted in the meantime: nobody waits for this report.
-        Err(JobsError::NoSuchJob { .. }) => Ok(()),
-        Err(other) => Err(other),
+    let header = jobs.advance(job, input).await?;
+    if !last {
+        return Ok(());
+    }
+    or_leave(job, jobs.delete_late_objects(&header).await)
+}
+
+/// The job was deleted in the meantime: nobody waits for this any more, and what was stored for it has to go.
+async fn clear(jobs: &Jobs, job: JobId, all: bool) -> Result<(), JobsError> {
+    or_leave(job, jobs.delete_objects_of_gone(job, all).await)
+}
+
+fn or_leave(job: JobId, outcome: Result<(), JobsError>) -> Result<(), JobsError> {
+    match outcome {
+        Err(problem) if !problem.retryable() => {
+            warn!(%job, %problem, "what was stored too late stays; the bucket's own rules delete it");
+            Ok(())
+        }
+        outcome => outcome,
     }
 }
 
@@ -131,6 +149,15 @@ fn settle(outcome: Result<(), QueueError>) {
 }
 
 fn input_of(report: WorkerReport) -> Input {
+    let work = report.work;
+    let input = plain_input_of(report);
+    match work {
+        Some(work) => Input::Measured { work, of: Box::new(input) },
+        None => input,
+    }
+}
+
+fn plain_input_of(report: WorkerReport) -> Input {
     let WorkerReport { chunk, epoch, part, redo, report, .. } = report;
     if redo {
         return redo_input(chunk, epoch, report);

@@ -2,6 +2,7 @@
 
 use crate::sizer::SizerLimits;
 use scriptorium_contracts::job::{Limits, MIN_FILE_SIZE};
+use scriptorium_shared::outbound::Reach;
 use std::time::Duration;
 
 /// Where clients put their chunks.
@@ -25,11 +26,16 @@ pub struct GatewayConfig {
     pub url_expiry: Duration,
     /// Limits of each new job.
     pub limits: Limits,
-    /// Bounds of the sizer, for `chunk_size_mb: "auto"`.
+    /// Where jobs may have their webhooks; `None`: nowhere, they are refused.
+    pub webhooks: Option<Reach>,
+    /// Bounds of the sizer, for `chunk_size_mb: "auto"` and for recordings that come in one piece.
     pub sizer: SizerLimits,
+    /// Megabytes of recordings sent in one piece that lie in memory at once; further ones wait, then are refused with 503. An
+    /// upload takes at most 26, however large its file is.
+    pub upload_memory_mb: usize,
     /// Seconds of speech that this installation transcribes in a second; only for the estimate in the first reply.
     pub estimated_speed: f64,
-    /// A live stream is closed after this time; the client resumes.
+    /// A live stream is closed after this time, and who waits for the end of a job is answered.
     pub stream_timeout: Duration,
     /// A comment is sent on a stream on which nothing else was sent for this long.
     pub heartbeat: Duration,
@@ -41,9 +47,10 @@ pub struct GatewayConfig {
     pub max_connections: usize,
     /// Time in which a request's head must have come.
     pub header_timeout: Duration,
-    /// Time in which a request's body must have come (JSON only; uploads are measured by the object store).
+    /// Time in which a request's JSON body must have come, and the longest silence in a recording that comes in one piece.
     pub body_timeout: Duration,
-    /// Time in which a request must have its reply's head; what takes longer is given up with 503.
+    /// Time in which a request must have its reply's head; what takes longer is given up with 503. Not for those that
+    /// bring a recording.
     pub request_timeout: Duration,
     /// A connection on which the client takes nothing of what waits for it for this long is closed.
     pub stall_timeout: Duration,
@@ -63,7 +70,9 @@ impl Default for GatewayConfig {
             max_parallel_uploads: 5,
             url_expiry: Duration::from_secs(3_600),
             limits: Limits::default(),
+            webhooks: None,
             sizer: SizerLimits::default(),
+            upload_memory_mb: 256,
             estimated_speed: 15.0,
             stream_timeout: Duration::from_secs(1_800),
             heartbeat: Duration::from_secs(15),

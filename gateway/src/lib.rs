@@ -5,6 +5,7 @@
 
 pub mod config;
 mod estimate;
+mod openai;
 mod panics;
 pub mod problem;
 pub mod render;
@@ -18,7 +19,10 @@ mod state;
 mod stream;
 #[cfg(test)]
 mod testing;
+mod timings;
 mod uploads;
+mod view;
+mod whole;
 
 pub use config::{GatewayConfig, UploadBase};
 pub use router::router;

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     /// Megabytes and kbit/s (0 = unknown) → megabytes of a chunk.
-    const TABLE: [(u64, u32, u32); 12] = [
+    const TABLE: [(u64, u32, u32); 18] = [
         (5, 0, 15),
         (49, 0, 15),
         (50, 0, 20),
@@ -58,7 +58,13 @@ mod tests {
         (30, 128, 15),
         (30, 127, 10),
         (60, 1_411, 25),
+        (60, 320, 20),
+        (60, 64, 15),
+        (10, 64, 10),
+        (10, 1_411, 20),
+        (500, 1_411, 25),
         (500, 64, 20),
+        (500, 128, 25),
     ];
 
     #[test]
@@ -71,6 +77,21 @@ mod tests {
                 expected,
                 "{megabytes} MB at {kilobits} kbit/s"
             );
+        }
+    }
+
+    /// The steps lie at these very bytes, and at these very bitrates, however long the recording is.
+    #[test]
+    fn the_steps_are_exact() {
+        let usual = |bytes| chunk_megabytes(bytes, None, SizerLimits::default());
+        assert_eq!((usual(1), usual(50 * MEGABYTE - 1), usual(50 * MEGABYTE)), (15, 15, 20));
+        assert_eq!((usual(100 * MEGABYTE - 1), usual(100 * MEGABYTE)), (20, 25));
+        for seconds in [61_u32, 977, 3_600, 86_399] {
+            let of = |bytes: u64| chunk_megabytes(bytes, Some(f64::from(seconds)), SizerLimits::default());
+            // 128 and 320 kbit/s are 16 000 and 40 000 bytes a second.
+            let (low, high) = (u64::from(seconds) * 16_000, u64::from(seconds) * 40_000);
+            assert_eq!((of(low), of(low - 1)), (usual(low), usual(low - 1) - 5));
+            assert_eq!((of(high), of(high + 1)), (usual(high), (usual(high + 1) + 5).min(25)));
         }
     }
 

@@ -8,10 +8,12 @@ use scriptorium_contracts::job::JobHeader;
 use scriptorium_shared::jobs::Jobs;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Transcripts that are rendered at once: each may take some hundred megabytes for a moment.
 const RENDERS: usize = 2;
+/// One upload in one piece takes up to 26 permits.
+const MIN_UPLOAD_MEMORY_MB: usize = 26;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -22,18 +24,25 @@ pub struct App {
     /// One permit a live stream.
     pub streams: Arc<Semaphore>,
     pub renders: Arc<Semaphore>,
+    /// One permit a megabyte of recordings that lie in memory on their way into the object store.
+    pub upload_memory: Arc<Semaphore>,
+    /// What a request leaves to be done; waited for at the end.
+    pub tasks: TaskTracker,
     pub shutdown: CancellationToken,
 }
 
 impl App {
-    pub fn new(config: GatewayConfig, jobs: Jobs, shutdown: CancellationToken) -> Self {
+    pub fn new(config: GatewayConfig, jobs: Jobs, shutdown: CancellationToken, tasks: TaskTracker) -> Self {
         let streams = config.max_streams.min(Semaphore::MAX_PERMITS);
+        let upload_memory = config.upload_memory_mb.clamp(MIN_UPLOAD_MEMORY_MB, Semaphore::MAX_PERMITS);
         Self {
             config: Arc::new(config),
             jobs,
             hub: Arc::default(),
             streams: Arc::new(Semaphore::new(streams)),
             renders: Arc::new(Semaphore::new(RENDERS)),
+            upload_memory: Arc::new(Semaphore::new(upload_memory)),
+            tasks,
             shutdown,
         }
     }

@@ -13,6 +13,7 @@ pub mod jobs;
 pub mod limiter;
 pub mod objects;
 pub mod ops;
+pub mod outbound;
 pub mod queue;
 pub mod redis;
 pub mod shutdown;
@@ -20,3 +21,4 @@ pub mod store;
 pub mod telemetry;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod webhook;

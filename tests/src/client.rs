@@ -60,6 +60,17 @@ impl Client {
         self.http.get(format!("{}{path}", self.url)).send().await.unwrap()
     }
 
+    pub async fn delete(&self, path: &str) -> Response {
+        self.http.delete(format!("{}{path}", self.url)).send().await.unwrap()
+    }
+
+    pub async fn get_ok(&self, path: &str) -> Value {
+        let reply = self.get(path).await;
+        let (status, text) = (reply.status(), reply.text().await.unwrap());
+        assert!(status.is_success(), "{path} → {status}: {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
     pub async fn post_ok(&self, path: &str, body: &Value) -> Value {
         let reply = self.post(path, body).await;
         let (status, text) = (reply.status(), reply.text().await.unwrap());

@@ -2,6 +2,7 @@
 
 use crate::server::Server;
 use crate::stack::{Plan, Stack};
+use std::path::Path;
 
 /// What is true of one has to be true of the other: `make test` runs the tests that use this with both.
 pub enum Deployment {
@@ -25,4 +26,33 @@ impl Deployment {
             Self::Roles(stack) => stack.gateways().swap_remove(0),
         }
     }
+
+    /// Of all gateways.
+    pub fn urls(&self) -> Vec<String> {
+        match self {
+            Self::Serve(server) => vec![server.url()],
+            Self::Roles(stack) => stack.gateways(),
+        }
+    }
+
+    /// Keys of the objects that are stored; in `serve` their files.
+    pub fn objects(&self) -> Vec<String> {
+        match self {
+            Self::Serve(server) => files_in(&server.data_dir().join("objects")),
+            Self::Roles(stack) => stack.services.objects(),
+        }
+    }
+}
+
+fn files_in(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files_in(&path));
+        } else {
+            found.push(path.display().to_string());
+        }
+    }
+    found
 }

@@ -11,6 +11,8 @@ pub mod deployment;
 pub mod dice;
 pub mod patient;
 pub mod proxy;
+pub mod python;
+pub mod receiver;
 pub mod recordings;
 pub mod server;
 pub mod services;

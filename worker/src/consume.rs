@@ -1,11 +1,12 @@
 //! Takes chunks from the queue, as many at once as there are slots.
 
 use crate::engine::Engine;
+use crate::meter::Meter;
 use crate::task::{self, TaskContext};
 use futures::future::BoxFuture;
 use scriptorium_contracts::failure::{Failure, FailureCode};
 use scriptorium_contracts::message::{
-    ChunkTask, CoordinatorMessage, DEATHS_BEFORE_LOST, Report, VERSION, WorkerReport,
+    ChunkTask, CoordinatorMessage, DEATHS_BEFORE_LOST, Report, VERSION, Work, WorkerReport,
 };
 use scriptorium_shared::objects::Objects;
 use scriptorium_shared::queue::{Delivery, Queue, QueueError, Topic};
@@ -88,12 +89,12 @@ async fn work(context: &TaskContext, task: &ChunkTask, delivery: Delivery) {
         settle(delivery.retry_later().await);
         return;
     }
-    let begun = Instant::now();
+    let (begun, meter) = (Instant::now(), Meter::default());
     let report = if delivery.unanswered >= DEATHS_BEFORE_LOST {
         Some(Report::Lost {})
     } else {
         tokio::select! {
-            report = task::run(context, task) => report,
+            report = task::run(context, task, &meter) => report,
             () = give_signs_of_life(context, task) => None,
         }
     };
@@ -103,12 +104,13 @@ async fn work(context: &TaskContext, task: &ChunkTask, delivery: Delivery) {
         return;
     };
     log_outcome(&report, begun.elapsed());
-    let mut outcome = publish(context, task, report).await;
+    let work = meter.work(begun.elapsed());
+    let mut outcome = publish_measured(context, task, report, Some(work)).await;
     if let Err(PublishError::Unfit(problem)) = &outcome {
         error!(%problem, "a report can't be sent as a message; the chunk fails");
         let failure =
             Failure::new(FailureCode::Internal, "The text of this chunk is too long for a message.");
-        outcome = publish(context, task, Report::Failed { failure }).await;
+        outcome = publish_measured(context, task, Report::Failed { failure }, Some(work)).await;
     }
     match outcome {
         Ok(()) => settle(delivery.ack().await),
@@ -163,10 +165,20 @@ pub(crate) async fn publish(
     task: &ChunkTask,
     report: Report,
 ) -> Result<(), PublishError> {
+    publish_measured(context, task, report, None).await
+}
+
+/// The last report of a task says where its time went.
+async fn publish_measured(
+    context: &TaskContext,
+    task: &ChunkTask,
+    report: Report,
+    work: Option<Work>,
+) -> Result<(), PublishError> {
     let ChunkTask { job, chunk, epoch, .. } = *task;
     let part = task.part.map(|part| part.index);
     let redo = task.redo.is_some();
-    let report = WorkerReport { version: VERSION, job, chunk, epoch, part, redo, report };
+    let report = WorkerReport { version: VERSION, job, chunk, epoch, part, redo, work, report };
     let payload = serde_json::to_vec(&CoordinatorMessage::Report(report))
         .map_err(|problem| PublishError::Unfit(problem.to_string()))?;
     match context.queue.publish(Topic::Coordinator, payload).await {

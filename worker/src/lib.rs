@@ -7,6 +7,7 @@ mod answers;
 mod chunk_source;
 mod consume;
 pub mod engine;
+mod meter;
 mod parts;
 mod passage;
 mod redo;

@@ -1,5 +1,6 @@
 //! A chunk with hours of audio: planned by one worker, transcribed in parts by many.
 
+use crate::meter::Meter;
 use crate::task::{TaskContext, TaskError, transcribe, word_timestamps};
 use bytes::Bytes;
 use scriptorium_contracts::message::{ChunkTask, PartTask, Report, VERSION};
@@ -35,18 +36,19 @@ pub(crate) async fn perform(
     context: &TaskContext,
     task: &ChunkTask,
     part: &PartTask,
+    meter: &Meter,
     source: Arc<dyn ByteSource>,
     init: Arc<InitSection>,
 ) -> Result<Report, TaskError> {
     let plan: ChunkPlan = read(context, &objects::plan_key(task.job, task.chunk))
         .await?
-        .ok_or_else(|| TaskError::Internal("the chunk's plan is gone".to_owned()))?;
+        .ok_or(TaskError::Gone("the chunk's plan"))?;
     let last = (part.first as usize).saturating_add(part.count as usize);
     let passages = plan
         .passages
         .get(part.first as usize..last)
         .ok_or_else(|| TaskError::Internal("the part lies outside the chunk's plan".to_owned()))?;
-    let transcribed = transcribe(context, task, source, init, passages).await?;
+    let transcribed = transcribe(context, task, meter, source, init, passages).await?;
     let info = context.engine.info();
     let result = PartResult {
         version: VERSION,

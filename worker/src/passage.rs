@@ -1,6 +1,7 @@
 //! Passages of one chunk: decoded on one side, transcribed on the other, a few windows apart.
 
 use crate::engine::{self, Detected, Engine, EngineError, Window, WindowText, WindowWord};
+use crate::meter::Meter;
 use crate::task::TaskError;
 use futures::future::{BoxFuture, FutureExt, Shared};
 use futures::stream::{FuturesOrdered, StreamExt};
@@ -65,6 +66,7 @@ pub(crate) async fn transcribe(
     options: &JobOptions,
     plans: &[PassagePlan],
     mut pieces: mpsc::Receiver<Piece>,
+    meter: &Meter,
 ) -> Result<Vec<PassageResult>, TaskError> {
     let mut passages: Vec<PassageResult> = plans
         .iter()
@@ -80,7 +82,13 @@ pub(crate) async fn transcribe(
     let mut in_engine = FuturesOrdered::new();
     let mut detection: Option<(usize, SharedDetection)> = None;
     let mut open = true;
+    let mut busy = None;
     while open || !in_engine.is_empty() {
+        if in_engine.is_empty() {
+            busy = None;
+        } else if busy.is_none() {
+            busy = Some(meter.engine());
+        }
         tokio::select! {
             piece = pieces.recv(), if open && in_engine.len() < WINDOWS_IN_ENGINE => match piece {
                 Some(piece) => in_engine.push_back(window(engine, options, piece, &mut detection)),
@@ -94,6 +102,7 @@ pub(crate) async fn transcribe(
             }
         }
     }
+    drop(busy);
     Ok(passages)
 }
 
@@ -144,7 +153,20 @@ fn window(
 
 /// The error is shared between the windows of a passage and can't be moved out.
 fn detection_failed(problem: Arc<EngineError>) -> TaskError {
-    TaskError::Engine(EngineError::Inference(problem.to_string()))
+    TaskError::Engine(match problem.as_ref() {
+        EngineError::Unavailable(what) => EngineError::Unavailable(what.clone()),
+        EngineError::Language { model, language } => {
+            EngineError::Language { model: model.clone(), language: language.clone() }
+        }
+        EngineError::Closed => EngineError::Closed,
+        problem @ (EngineError::ModelMissing { .. }
+        | EngineError::ModelInvalid { .. }
+        | EngineError::NotBuilt
+        | EngineError::Setting { .. }
+        | EngineError::Window(_)
+        | EngineError::Inference(_)
+        | EngineError::Thread(_)) => EngineError::Inference(problem.to_string()),
+    })
 }
 
 fn append(passage: &mut PassageResult, Written { start, text, language_probability, .. }: Written) {

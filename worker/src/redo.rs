@@ -1,5 +1,6 @@
 //! Passages of a chunk done again, in the recording's language.
 
+use crate::meter::Meter;
 use crate::parts::{read, write};
 use crate::task::{TaskContext, TaskError, blocking, transcribe, word_timestamps};
 use scriptorium_contracts::job::JobOptions;
@@ -14,22 +15,21 @@ use std::sync::Arc;
 /// Transcribes what the job's redo list names of this chunk, whose bytes are `range`.
 pub(crate) async fn perform(
     context: &TaskContext,
-    task: &ChunkTask,
-    redo: &RedoTask,
+    (task, redo): (&ChunkTask, &RedoTask),
+    meter: &Meter,
     range: Range<u64>,
     source: Arc<dyn ByteSource>,
     init: Arc<InitSection>,
 ) -> Result<Report, TaskError> {
-    let list: RedoList = read(context, &objects::redo_list_key(task.job))
-        .await?
-        .ok_or_else(|| TaskError::Internal("the redo list is gone".to_owned()))?;
+    let list: RedoList =
+        read(context, &objects::redo_list_key(task.job)).await?.ok_or(TaskError::Gone("the redo list"))?;
     let wanted = list.passages_of(task.chunk);
     let plan = plan(context, task, range, &source, &init).await?;
     let passages: Vec<PassagePlan> =
         plan.passages.into_iter().filter(|passage| wanted.contains(&passage.start)).collect();
     let options = JobOptions { language: Some(redo.language.clone()), ..task.options.clone() };
     let task = &ChunkTask { options, ..task.clone() };
-    let transcribed = transcribe(context, task, source, init, &passages).await?;
+    let transcribed = transcribe(context, task, meter, source, init, &passages).await?;
     let info = context.engine.info();
     let result = PartResult {
         version: VERSION,

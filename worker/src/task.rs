@@ -4,6 +4,7 @@ use crate::answers::Answers;
 use crate::chunk_source::ChunkSource;
 use crate::consume::{PublishError, WorkerConfig, publish};
 use crate::engine::{Engine, EngineError};
+use crate::meter::Meter;
 use crate::parts;
 use crate::passage::{self, Piece};
 use crate::redo;
@@ -78,19 +79,22 @@ pub(crate) enum TaskError {
     Objects(#[from] ObjectsError),
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// What the task is about is deleted, or lost.
+    #[error("{0} is not in the object store")]
+    Gone(&'static str),
     #[error("a part of the program failed: {0}")]
     Internal(String),
 }
 
 /// `None` if the task is to be handed back: the worker is stopping, or the queue takes no reports, for which the chunk is not
 /// to blame.
-pub(crate) async fn run(context: &TaskContext, task: &ChunkTask) -> Option<Report> {
+pub(crate) async fn run(context: &TaskContext, task: &ChunkTask, meter: &Meter) -> Option<Report> {
     let stop = context.shutdown.child_token();
     // Dropped with this future: the decoder's thread then stops at its next read.
     let _guard = stop.clone().drop_guard();
     let outcome = tokio::select! {
         () = context.shutdown.cancelled() => return None,
-        outcome = answer(context, task, stop) => outcome,
+        outcome = answer(context, task, meter, stop) => outcome,
     };
     match outcome {
         Ok(report) => Some(report),
@@ -110,6 +114,7 @@ pub(crate) async fn run(context: &TaskContext, task: &ChunkTask) -> Option<Repor
 async fn answer(
     context: &TaskContext,
     task: &ChunkTask,
+    meter: &Meter,
     stop: CancellationToken,
 ) -> Result<Report, TaskError> {
     if let Some(report) = context.answers.find(task) {
@@ -123,7 +128,7 @@ async fn answer(
             Some(_) | None => return Ok(report),
         }
     }
-    let report = perform(context, task, stop).await?;
+    let report = perform(context, task, meter, stop).await?;
     context.answers.keep(task, &report);
     Ok(report)
 }
@@ -131,6 +136,7 @@ async fn answer(
 async fn perform(
     context: &TaskContext,
     task: &ChunkTask,
+    meter: &Meter,
     stop: CancellationToken,
 ) -> Result<Report, TaskError> {
     let layout = Layout::new(task.total_size, task.chunk_size)
@@ -140,10 +146,11 @@ async fn perform(
         Arc::new(ChunkSource::new(context.objects.clone(), task.job, layout, Handle::current(), stop));
     let init = init_section(context, task, &source).await?;
     if let Some(part) = &task.part {
-        return parts::perform(context, task, part, source, init).await;
+        return parts::perform(context, task, part, meter, source, init).await;
     }
     if let Some(redo) = &task.redo {
-        return redo::perform(context, task, redo, range.first..range.last + 1, source, init).await;
+        let range = range.first..range.last + 1;
+        return redo::perform(context, (task, redo), meter, range, source, init).await;
     }
     let plan = {
         let (source, init) = (Arc::clone(&source), Arc::clone(&init));
@@ -153,7 +160,7 @@ async fn perform(
     if parts.len() > 1 || (task.divide && !parts.is_empty()) {
         return parts::divide(context, task, &plan, parts).await;
     }
-    let transcribed = transcribe(context, task, source, init, &plan.passages).await?;
+    let transcribed = transcribe(context, task, meter, source, init, &plan.passages).await?;
     let mut damaged = transcribed.damaged;
     damaged.extend(plan.damaged.iter().copied());
     damaged.sort_by_key(|gap| gap.start);
@@ -185,6 +192,7 @@ pub(crate) struct Transcribed {
 pub(crate) async fn transcribe(
     context: &TaskContext,
     task: &ChunkTask,
+    meter: &Meter,
     source: Arc<dyn ByteSource>,
     init: Arc<InitSection>,
     plans: &[PassagePlan],
@@ -192,7 +200,7 @@ pub(crate) async fn transcribe(
     let (send, pieces) = mpsc::channel::<Piece>(PIECES_AHEAD);
     let own = plans.to_vec();
     let decode = blocking(move || passage::decode(&*source, &init, &own, &send));
-    let write = passage::transcribe(&context.engine, &task.options, plans, pieces);
+    let write = passage::transcribe(&context.engine, &task.options, plans, pieces, meter);
     let (decoded, written) = tokio::join!(decode, write);
     // The decoder's error is the cause where both failed.
     let damaged = decoded??;
@@ -257,12 +265,20 @@ fn failure_of(problem: &TaskError) -> Failure {
             FailureCode::UnsupportedMedia,
             format!("The model does not know the language {language:?}."),
         ),
+        TaskError::Engine(EngineError::Unavailable(what)) => {
+            warn!(%what, "the speech-to-text service does not answer");
+            Failure::new(FailureCode::EngineUnavailable, "The speech-to-text service does not answer.")
+        }
         TaskError::Engine(engine) => {
             error!(problem = %engine, "the engine failed");
             Failure::new(FailureCode::EngineFailed, "The speech-to-text engine failed on this chunk.")
         }
         TaskError::Objects(_) | TaskError::Publish(_) => {
             Failure::new(FailureCode::StorageUnavailable, "The object store or the queue did not answer.")
+        }
+        TaskError::Gone(what) => {
+            warn!(what, "an object that a task needs is not there; the job may have been deleted");
+            Failure::new(FailureCode::StorageUnavailable, "An object of the job is not in the object store.")
         }
         TaskError::Internal(what) => {
             error!(%what, "a task failed by a defect of the program");

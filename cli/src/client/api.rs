@@ -1,7 +1,7 @@
 //! The server's resources, one function each.
 
 use super::error::{ClientError, refused};
-use super::wire::{FreshUrls, NewUpload, Notice, Status, Upload};
+use super::wire::{FreshUrls, JobsPage, NewUpload, Notice, Status, Upload};
 use crate::args::Format;
 use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
@@ -122,6 +122,24 @@ impl Api {
             self.json(self.request(Method::GET, &format!("/chunked-upload-status?parent_job_id={job}")))
         })
         .await
+    }
+
+    /// A page of the list of jobs; `query` as the server names it.
+    pub async fn jobs(&self, query: &[(&str, String)]) -> Result<JobsPage, ClientError> {
+        let mut url = Url::parse(&format!("{}/jobs", self.address()))
+            .map_err(|_| ClientError::Address { url: self.address().to_owned() })?;
+        url.query_pairs_mut().extend_pairs(query);
+        self.patiently(|| self.json(self.http.get(url.clone()))).await
+    }
+
+    /// All that the server tells of a job.
+    pub async fn job(&self, job: JobId) -> Result<serde_json::Value, ClientError> {
+        self.patiently(|| self.json(self.request(Method::GET, &format!("/jobs/{job}")))).await
+    }
+
+    /// Deletes a job. Tried once: a second time there would be no such job.
+    pub async fn delete(&self, job: JobId) -> Result<serde_json::Value, ClientError> {
+        self.json(self.request(Method::DELETE, &format!("/jobs/{job}"))).await
     }
 
     /// The finished transcript, byte by byte as the server gives it.

@@ -76,6 +76,69 @@ pub struct Status {
     pub status: JobState,
 }
 
+/// A page of `GET /jobs`. The jobs as the server tells of them; [`JobRow`] is what is read of one.
+#[derive(Clone, Debug, Deserialize)]
+pub struct JobsPage {
+    pub jobs: Vec<serde_json::Value>,
+    #[serde(default)]
+    pub next_cursor: Option<String>,
+}
+
+/// A job in a list. States of later times are shown as they are.
+#[derive(Clone, Debug, Deserialize)]
+pub struct JobRow {
+    pub parent_job_id: String,
+    pub filename: String,
+    pub status: String,
+    /// Bytes.
+    pub total_size: u64,
+    /// Percent.
+    pub progress: u8,
+    /// Milliseconds since 1970.
+    pub created_at_ms: u64,
+}
+
+/// What is shown of one job besides.
+#[derive(Clone, Debug, Deserialize)]
+pub struct JobDetails {
+    #[serde(flatten)]
+    pub row: JobRow,
+    pub total_chunks: u32,
+    pub uploaded_chunks: u32,
+    pub completed_chunks: u32,
+    pub failed_chunks: u32,
+    #[serde(default)]
+    pub finished_at_ms: Option<u64>,
+    /// Seconds.
+    #[serde(default)]
+    pub duration: Option<f64>,
+    #[serde(default)]
+    pub language: Option<String>,
+    #[serde(default)]
+    pub error: Option<Failure>,
+    #[serde(default)]
+    pub timings: Option<Timings>,
+}
+
+/// Seconds.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Timings {
+    pub total: f64,
+    pub upload: f64,
+    pub queue: f64,
+    pub decode: f64,
+    pub engine: f64,
+    pub assembly: f64,
+}
+
+/// Reply of `DELETE /jobs/{id}`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct DeletedJob {
+    pub status: String,
+    pub cancelled: bool,
+    pub complete: bool,
+}
+
 /// A frame of the live stream. Members that are missing or of a later time do no harm.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]

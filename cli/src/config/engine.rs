@@ -1,11 +1,34 @@
-//! Which speech model works, and on how many slots.
+//! What turns speech into text, and on how many slots.
 
-use super::default_data_dir;
-use clap::Args;
+use super::{ConfigError, OpenAiArgs, default_data_dir};
+use clap::{Args, ValueEnum};
+use scriptorium_worker::engine::OpenAiConfig;
 use std::path::{Path, PathBuf};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EngineKind {
+    /// A Whisper model on this machine
+    Whisper,
+    /// A service with OpenAI's API
+    Openai,
+}
+
+/// An engine with its settings.
+#[derive(Clone, Debug)]
+pub enum EngineChoice {
+    Whisper {
+        /// A Whisper model in CTranslate2 format.
+        model_dir: PathBuf,
+    },
+    OpenAi(OpenAiConfig),
+}
 
 #[derive(Args, Clone, Debug)]
 pub struct EngineArgs {
+    /// What turns speech into text
+    #[arg(long, env = "SCRIPTORIUM_ENGINE", value_name = "NAME", value_enum, default_value_t = EngineKind::Whisper)]
+    pub engine: EngineKind,
+
     /// Speech model: a name below the models folder (tiny.en, base, ...) or the path of a folder with a Whisper model in
     /// CTranslate2 format
     #[arg(long, env = "SCRIPTORIUM_MODEL", value_name = "NAME|DIR", default_value = "tiny.en")]
@@ -18,9 +41,21 @@ pub struct EngineArgs {
     /// Transcription slots: how many pieces of speech are worked on at once [default: the number of cores]
     #[arg(long, env = "SCRIPTORIUM_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=128))]
     pub workers: Option<u16>,
+
+    #[command(flatten)]
+    pub openai: OpenAiArgs,
 }
 
 impl EngineArgs {
+    /// # Errors
+    /// Of engine `openai`: see [`OpenAiArgs::config`].
+    pub fn choice(&self, data_dir: Option<&Path>) -> Result<EngineChoice, ConfigError> {
+        match self.engine {
+            EngineKind::Whisper => Ok(EngineChoice::Whisper { model_dir: self.model_dir(data_dir) }),
+            EngineKind::Openai => Ok(EngineChoice::OpenAi(self.openai.config(self.slots())?)),
+        }
+    }
+
     /// Transcription slots.
     pub fn slots(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from).min(128);
@@ -54,10 +89,15 @@ mod tests {
 
     #[test]
     fn a_model_is_a_name_or_a_path() {
-        let args = |model: &str, models_dir: Option<&str>| EngineArgs {
-            model: model.to_owned(),
-            models_dir: models_dir.map(PathBuf::from),
-            workers: None,
+        #[derive(clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            engine: EngineArgs,
+        }
+        let args = |model: &str, models_dir: Option<&str>| {
+            let parsed = <Command as clap::Parser>::parse_from(["x", "--model", model]).engine;
+            // Whatever variable the tests are run with.
+            EngineArgs { models_dir: models_dir.map(PathBuf::from), ..parsed }
         };
         let data = tempfile::tempdir().unwrap();
         let kept = data.path().join("models/a-model-kept-with-the-data");

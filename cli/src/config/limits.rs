@@ -3,7 +3,9 @@
 use super::values::{interval, milliseconds, seconds};
 use clap::Args;
 use scriptorium_contracts::job::Limits;
+use scriptorium_gateway::sizer::SizerLimits;
 use scriptorium_gateway::{GatewayConfig, UploadBase};
+use scriptorium_shared::webhook::WebhookConfig;
 use std::time::Duration;
 
 #[derive(Args, Clone, Debug)]
@@ -54,6 +56,21 @@ pub struct LimitArgs {
           value_parser = clap::value_parser!(u32).range(1..=64))]
     pub max_parallel_uploads: u32,
 
+    /// Memory for recordings that are sent in one piece, in megabytes; each needs its size, but no more than 26
+    #[arg(long, env = "SCRIPTORIUM_UPLOAD_MEMORY_MB", value_name = "MB", default_value = "256",
+          value_parser = clap::value_parser!(u32).range(26..=65536))]
+    pub upload_memory_mb: u32,
+
+    /// Smallest chunk, in megabytes, where the service chooses their size
+    #[arg(long, env = "SCRIPTORIUM_CHUNK_SIZE_MIN_MB", value_name = "MB", default_value = "10",
+          value_parser = clap::value_parser!(u32).range(1..=25))]
+    pub chunk_size_min_mb: u32,
+
+    /// Largest chunk, in megabytes, where the service chooses their size
+    #[arg(long, env = "SCRIPTORIUM_CHUNK_SIZE_MAX_MB", value_name = "MB", default_value = "25",
+          value_parser = clap::value_parser!(u32).range(1..=25))]
+    pub chunk_size_max_mb: u32,
+
     /// How long an upload URL works
     #[arg(long, env = "SCRIPTORIUM_URL_EXPIRY_SECONDS", value_name = "SECONDS", default_value = "3600", value_parser = url_expiry)]
     pub url_expiry_seconds: Duration,
@@ -69,7 +86,7 @@ pub struct LimitArgs {
 
 impl LimitArgs {
     /// What a gateway is told by them.
-    pub fn gateway(&self, slots: usize, upload_base: UploadBase) -> GatewayConfig {
+    pub fn gateway(&self, slots: usize, upload_base: UploadBase, webhooks: &WebhookConfig) -> GatewayConfig {
         GatewayConfig {
             upload_base,
             max_parallel_uploads: self.max_parallel_uploads,
@@ -77,6 +94,9 @@ impl LimitArgs {
             stream_timeout: self.stream_timeout_seconds,
             heartbeat: self.heartbeat_seconds,
             limits: self.of_jobs(slots),
+            upload_memory_mb: self.upload_memory_mb as usize,
+            sizer: SizerLimits { min_mb: self.chunk_size_min_mb, max_mb: self.chunk_size_max_mb },
+            webhooks: webhooks.accepted(),
             ..GatewayConfig::default()
         }
     }

@@ -7,21 +7,25 @@ mod file;
 mod limits;
 mod log;
 mod network;
+mod openai;
 mod ops;
 mod services;
 mod storage;
 mod times;
 mod values;
+mod webhook;
 
-pub use engine::EngineArgs;
+pub use engine::{EngineArgs, EngineChoice, EngineKind};
 pub use file::with_settings;
 pub use limits::{LimitArgs, parallel_chunks};
 pub use log::{LogArgs, LogFormat};
 pub use network::NetworkArgs;
+pub use openai::OpenAiArgs;
 pub use ops::OpsArgs;
-pub use services::{BrokerArgs, BucketArgs, JobStoreArgs};
+pub use services::{BrokerArgs, BucketArgs, JobStoreArgs, LimiterArgs};
 pub use storage::{StorageArgs, default_cache_dir, default_data_dir};
 pub use times::{DrainArgs, PartArgs, SweepArgs};
+pub use webhook::WebhookArgs;
 
 use std::path::PathBuf;
 use thiserror::Error;
@@ -43,6 +47,25 @@ pub enum ConfigError {
         "--s3-public-endpoint without --s3-endpoint: say where this process itself reaches the object store"
     )]
     PublicEndpointAlone,
+    /// The secret itself is not told.
+    #[error("--webhook-secret: {0}")]
+    WebhookSecret(#[from] scriptorium_shared::webhook::SecretError),
+    #[error(
+        "--engine openai calls api.openai.com, which needs a key: give --openai-api-key (better as the variable \
+         SCRIPTORIUM_OPENAI_API_KEY), or name another server with --openai-base-url"
+    )]
+    NoApiKey,
+    #[error(
+        "--openai-base-url: the address has a name or a password; give the key as SCRIPTORIUM_OPENAI_API_KEY"
+    )]
+    BaseUrlPassword,
+    #[error("--openai-api-key: give one key, or one for each address of --openai-base-url")]
+    ApiKeys,
+    #[error(
+        "--engine openai needs --redis-url: the calls of all workers are counted there, so that together they keep the \
+         service's limits"
+    )]
+    NoCommonLimits,
     #[error("--listen {listen}: {reason}")]
     Listen { listen: String, reason: String },
     #[error(

@@ -40,6 +40,21 @@ impl JobStoreArgs {
     }
 }
 
+#[derive(Args, Clone, Debug)]
+pub struct LimiterArgs {
+    /// Only with engine `openai`: the Redis in which the calls of all workers are counted. It is a secret too
+    #[arg(long, env = "SCRIPTORIUM_REDIS_URL", value_name = "URL", hide_env_values = true)]
+    pub redis_url: Option<String>,
+}
+
+impl LimiterArgs {
+    /// # Errors
+    /// It is no address of a Redis.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.redis_url.iter().try_for_each(|url| address("--redis-url", url, "redis:// or rediss://"))
+    }
+}
+
 /// The keys come from where Amazon's tools look for them too: `AWS_ACCESS_KEY_ID` and its like, a web identity, a role.
 #[derive(Args, Clone, Debug)]
 pub struct BucketArgs {
@@ -95,7 +110,7 @@ impl BucketArgs {
 }
 
 /// What is wrong is told without the address, which may hold a password.
-fn address(option: &'static str, text: &str, schemes: &'static str) -> Result<(), ConfigError> {
+pub(super) fn address(option: &'static str, text: &str, schemes: &'static str) -> Result<(), ConfigError> {
     let rest = schemes.split(" or ").find_map(|scheme| text.strip_prefix(scheme));
     match rest {
         Some(rest) if !rest.is_empty() && !rest.contains(char::is_whitespace) => Ok(()),

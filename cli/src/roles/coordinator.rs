@@ -4,6 +4,7 @@ use super::{Frame, RoleError, services};
 use crate::args::CoordinatorArgs;
 use scriptorium_coordinator::CoordinatorConfig;
 use scriptorium_shared::ops::Needs;
+use scriptorium_shared::webhook::{self, Sender};
 
 /// Runs until SIGTERM; messages that it has begun to handle are finished first.
 ///
@@ -13,13 +14,14 @@ pub async fn coordinator(args: &CoordinatorArgs) -> Result<(), RoleError> {
     args.broker.check()?;
     args.store.check()?;
     args.bucket.check()?;
+    let sender = Sender::new(&args.webhooks.settings()?).map_err(RoleError::Webhooks)?;
     let frame = Frame::begin(&args.ops).await?;
-    let outcome = Box::pin(frame.run(args.drain.drain_seconds, work(args, &frame))).await;
+    let outcome = Box::pin(frame.run(args.drain.drain_seconds, work(args, &frame, sender))).await;
     frame.end().await;
     outcome
 }
 
-async fn work(args: &CoordinatorArgs, frame: &Frame) -> Result<(), RoleError> {
+async fn work(args: &CoordinatorArgs, frame: &Frame, sender: Option<Sender>) -> Result<(), RoleError> {
     let stop = &frame.shutdown;
     let jobs = match services::jobs(&args.broker, &args.store, &args.bucket, "coordinator", stop).await {
         Err(_) if stop.is_cancelled() => return Ok(()),
@@ -33,7 +35,8 @@ async fn work(args: &CoordinatorArgs, frame: &Frame) -> Result<(), RoleError> {
     tracing::info!("working");
     let sweeper = jobs.clone().run_sweeper(args.sweep.sweep_interval_seconds, stop.clone());
     let messages = scriptorium_coordinator::run(CoordinatorConfig::default(), jobs.clone(), stop.clone());
-    let (handled, ()) = tokio::join!(messages, sweeper);
+    let webhooks = webhook::run(jobs.clone(), sender, stop.clone());
+    let (handled, (), ()) = tokio::join!(messages, sweeper, webhooks);
     jobs.queue.close().await;
     jobs.store.close().await;
     handled?;

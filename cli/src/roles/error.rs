@@ -37,8 +37,8 @@ pub enum RoleError {
     Worker(#[from] WorkerError),
     #[error(transparent)]
     Coordinator(#[from] CoordinatorError),
-    #[error("the engine could not be loaded: {0}")]
-    Loading(#[from] tokio::task::JoinError),
+    #[error("webhooks cannot be sent: {0}")]
+    Webhooks(#[source] reqwest::Error),
     #[error("the role ended without being asked to")]
     Ended,
 }
@@ -61,7 +61,7 @@ impl RoleError {
             | Self::Gateway(_)
             | Self::Worker(_)
             | Self::Coordinator(_)
-            | Self::Loading(_)
+            | Self::Webhooks(_)
             | Self::Ended => Exit::Failed,
         }
     }

@@ -4,6 +4,8 @@ use super::{Frame, RoleError, listen, services};
 use crate::args::GatewayArgs;
 use scriptorium_gateway::UploadBase;
 use scriptorium_shared::ops::Needs;
+use scriptorium_shared::webhook::WebhookConfig;
+use tokio::net::TcpListener;
 
 /// Runs until SIGTERM.
 ///
@@ -13,15 +15,22 @@ pub async fn gateway(args: &GatewayArgs) -> Result<(), RoleError> {
     args.broker.check()?;
     args.store.check()?;
     args.bucket.check()?;
+    let webhooks = args.webhooks.settings()?;
     let addresses = args.network.addresses().await?;
     let listener = listen(&addresses[..], &args.network.listen).await?;
     let frame = Frame::begin(&args.ops).await?;
-    let outcome = Box::pin(frame.run(args.drain.drain_seconds, work(args, &frame, listener))).await;
+    let outcome =
+        Box::pin(frame.run(args.drain.drain_seconds, work(args, &frame, listener, &webhooks))).await;
     frame.end().await;
     outcome
 }
 
-async fn work(args: &GatewayArgs, frame: &Frame, listener: tokio::net::TcpListener) -> Result<(), RoleError> {
+async fn work(
+    args: &GatewayArgs,
+    frame: &Frame,
+    listener: TcpListener,
+    webhooks: &WebhookConfig,
+) -> Result<(), RoleError> {
     let jobs = services::jobs(&args.broker, &args.store, &args.bucket, "gateway", &frame.shutdown).await;
     let jobs = match jobs {
         Err(_) if frame.shutdown.is_cancelled() => return Ok(()),
@@ -33,7 +42,7 @@ async fn work(args: &GatewayArgs, frame: &Frame, listener: tokio::net::TcpListen
         objects: jobs.objects.clone(),
     });
     // How many slots the workers have is not known here: the default of the limits holds.
-    let config = args.limits.gateway(0, UploadBase::PublicEndpoint);
+    let config = args.limits.gateway(0, UploadBase::PublicEndpoint, webhooks);
     scriptorium_gateway::run(config, jobs.clone(), None, listener, frame.shutdown.clone()).await?;
     jobs.queue.close().await;
     jobs.store.close().await;

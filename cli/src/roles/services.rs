@@ -8,6 +8,7 @@ use scriptorium_shared::objects::Objects;
 use scriptorium_shared::queue::{Queue, RabbitMqConfig, RabbitMqQueue};
 use scriptorium_shared::redis::RedisConfig;
 use scriptorium_shared::store::{RedisStore, Store};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// `role` is how RabbitMQ's overview calls this process.
@@ -22,6 +23,10 @@ pub async fn objects(args: &BucketArgs) -> Result<Objects, RoleError> {
     Ok(Objects::new(args.objects().await?)?)
 }
 
+pub fn redis(url: &str, job_ttl: Duration) -> RedisConfig {
+    RedisConfig { url: url.to_owned(), prefix: RedisConfig::DEFAULT_PREFIX.to_owned(), job_ttl }
+}
+
 /// All that advances jobs.
 pub async fn jobs(
     broker: &BrokerArgs,
@@ -30,11 +35,7 @@ pub async fn jobs(
     role: &str,
     shutdown: &CancellationToken,
 ) -> Result<Jobs, RoleError> {
-    let config = RedisConfig {
-        url: store.redis_url.clone(),
-        prefix: RedisConfig::DEFAULT_PREFIX.to_owned(),
-        job_ttl: store.job_ttl_seconds,
-    };
+    let config = redis(&store.redis_url, store.job_ttl_seconds);
     let objects = objects(bucket).await?;
     let (store, bus, queue) = tokio::try_join!(
         async { Ok(RedisStore::connect(&config, shutdown).await?) },

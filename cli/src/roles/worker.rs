@@ -2,10 +2,13 @@
 
 use super::{Frame, RoleError, services};
 use crate::args::WorkerArgs;
+use crate::config::{ConfigError, EngineChoice};
+use crate::engine;
+use scriptorium_shared::limiter::{EmbeddedLimiter, Limiter, RedisLimiter};
 use scriptorium_shared::ops::Needs;
 use scriptorium_worker::WorkerConfig;
-use scriptorium_worker::engine::{Engine, EngineConfig, Whisper};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Runs until SIGTERM. Work in hand is then handed back: another worker computes it again, to the same bytes.
 ///
@@ -14,6 +17,7 @@ use std::sync::Arc;
 pub async fn worker(args: &WorkerArgs) -> Result<(), RoleError> {
     args.broker.check()?;
     args.bucket.check()?;
+    args.limiter.check()?;
     let frame = Frame::begin(&args.ops).await?;
     let outcome = Box::pin(frame.run(args.drain.drain_seconds, work(args, &frame))).await;
     frame.end().await;
@@ -21,10 +25,9 @@ pub async fn worker(args: &WorkerArgs) -> Result<(), RoleError> {
 }
 
 async fn work(args: &WorkerArgs, frame: &Frame) -> Result<(), RoleError> {
-    let slots = args.engine.slots();
-    let engine = EngineConfig { slots, ..EngineConfig::new(args.engine.model_dir(None)) };
-    // Loading blocks its thread for a second or more.
-    let engine = tokio::task::spawn_blocking(move || Whisper::load(engine)).await??;
+    let (slots, choice) = (args.engine.slots(), args.engine.choice(None)?);
+    let Some(limiter) = limiter(args, &choice, frame).await? else { return Ok(()) };
+    let engine = engine::load(choice, slots, limiter).await?;
     let objects = services::objects(&args.bucket).await?;
     let queue = match services::queue(&args.broker, "worker", &frame.shutdown).await {
         Err(_) if frame.shutdown.is_cancelled() => return Ok(()),
@@ -34,8 +37,29 @@ async fn work(args: &WorkerArgs, frame: &Frame) -> Result<(), RoleError> {
     tracing::info!(model = %engine.info().model, slots, "working");
     let config = WorkerConfig { slots, part_length: args.part.part_seconds };
     let stop = frame.shutdown.clone();
-    scriptorium_worker::run(config, Arc::new(engine.clone()), queue.clone(), objects, stop).await?;
+    scriptorium_worker::run(config, Arc::clone(&engine), queue.clone(), objects, stop).await?;
     engine.close().await;
     queue.close().await;
     if frame.shutdown.is_cancelled() { Ok(()) } else { Err(RoleError::Ended) }
+}
+
+/// Calls of a service are counted in Redis, for all workers; a model on this machine makes none. `None` if the process is to
+/// end before Redis is up.
+async fn limiter(
+    args: &WorkerArgs,
+    choice: &EngineChoice,
+    frame: &Frame,
+) -> Result<Option<Limiter>, RoleError> {
+    match (choice, &args.limiter.redis_url) {
+        (EngineChoice::Whisper { .. }, _) => Ok(Some(Limiter::Embedded(EmbeddedLimiter::new()))),
+        (EngineChoice::OpenAi(_), None) => Err(ConfigError::NoCommonLimits.into()),
+        (EngineChoice::OpenAi(_), Some(url)) => {
+            // Nothing of a job is kept by this connection.
+            let redis = services::redis(url, Duration::from_secs(86_400));
+            match RedisLimiter::connect(&redis, &frame.shutdown).await {
+                Err(_) if frame.shutdown.is_cancelled() => Ok(None),
+                limiter => Ok(Some(Limiter::Redis(limiter?))),
+            }
+        }
+    }
 }

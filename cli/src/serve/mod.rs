@@ -9,16 +9,19 @@ pub use data_dir::{Credentials, DataDir, DataDirError};
 pub use roles::Role;
 
 use crate::config::ConfigError;
+use crate::engine;
 use crate::exit::Exit;
 use scriptorium_shared::bus::{Bus, EmbeddedBus};
 use scriptorium_shared::jobs::Jobs;
+use scriptorium_shared::limiter::{EmbeddedLimiter, Limiter};
 use scriptorium_shared::objects::embedded::S3Service;
 use scriptorium_shared::objects::{Access, Objects, ObjectsConfig};
 use scriptorium_shared::queue::{EmbeddedQueue, Queue};
 use scriptorium_shared::store::{EmbeddedStore, Store};
-use scriptorium_worker::engine::{Engine, EngineConfig, EngineError, Whisper};
+use scriptorium_worker::engine::{Engine, EngineError};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -45,6 +48,8 @@ pub enum ServeError {
     ObjectFolder(#[from] scriptorium_shared::objects::embedded::OpenError),
     #[error("the object store cannot be reached: {0}")]
     Objects(#[from] scriptorium_shared::objects::ObjectsError),
+    #[error("webhooks cannot be sent: {0}")]
+    Webhooks(#[source] reqwest::Error),
     #[error("the jobs of the last run cannot be taken up: {0}")]
     Recovery(#[source] scriptorium_shared::jobs::JobsError),
     #[error("the {role} ended: {reason}")]
@@ -63,6 +68,7 @@ impl ServeError {
             | Self::Store(_)
             | Self::ObjectFolder(_)
             | Self::Objects(_)
+            | Self::Webhooks(_)
             | Self::Recovery(_)
             | Self::Role { .. }
             | Self::Signals(_) => Exit::Failed,
@@ -74,7 +80,7 @@ impl ServeError {
 pub struct Server {
     config: ServeConfig,
     data_dir: DataDir,
-    engine: Whisper,
+    engine: Arc<dyn Engine>,
     jobs: Jobs,
     s3: S3Service,
 }
@@ -102,7 +108,8 @@ impl Server {
             region: REGION.to_owned(),
             access: Access::Keys { access_key: credentials.access_key, secret_key: credentials.secret_key },
         })?;
-        let engine = load_engine(&config).await?;
+        let limiter = Limiter::Embedded(EmbeddedLimiter::new());
+        let engine = engine::load(config.engine.clone(), config.slots, limiter).await?;
         let jobs = Jobs::new(
             Store::Embedded(store),
             Queue::Embedded(EmbeddedQueue::new()),
@@ -171,15 +178,6 @@ pub fn url(mut address: SocketAddr) -> String {
         });
     }
     format!("http://{address}")
-}
-
-/// Loading blocks its thread for a second or more.
-async fn load_engine(config: &ServeConfig) -> Result<Whisper, ServeError> {
-    let engine = EngineConfig { slots: config.slots, ..EngineConfig::new(&config.model_dir) };
-    tokio::task::spawn_blocking(move || Whisper::load(engine))
-        .await
-        .map_err(|error| ServeError::Role { role: Role::Worker, reason: error.to_string() })?
-        .map_err(ServeError::Engine)
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@ use super::{ServeConfig, ServeError};
 use scriptorium_coordinator::CoordinatorConfig;
 use scriptorium_shared::jobs::Jobs;
 use scriptorium_shared::objects::embedded::S3Service;
+use scriptorium_shared::webhook::{self, Sender};
 use scriptorium_worker::WorkerConfig;
-use scriptorium_worker::engine::{Engine, Whisper};
+use scriptorium_worker::engine::Engine;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -79,12 +80,13 @@ type WorkOf<E> = futures::future::BoxFuture<'static, Result<(), E>>;
 /// Runs all roles until `shutdown` or until one of them ends.
 pub(super) async fn run(
     config: &ServeConfig,
-    engine: Whisper,
+    engine: Arc<dyn Engine>,
     jobs: Jobs,
     s3: S3Service,
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
+    let sender = Sender::new(&config.webhooks).map_err(ServeError::Webhooks)?;
     // Before anybody can queue a chunk: what this process finds in flight, the one before left there.
     jobs.recover().await.map_err(ServeError::Recovery)?;
     // Before the other roles, because they reach the objects through its port.
@@ -97,13 +99,14 @@ pub(super) async fn run(
     });
     let mut worker = Running::start(Role::Worker, |stop| {
         let config = WorkerConfig { slots: config.slots, part_length: config.part_length };
-        let (engine, queue, objects) = (engine.clone(), jobs.queue.clone(), jobs.objects.clone());
-        scriptorium_worker::run(config, Arc::new(engine), queue, objects, stop)
+        let (engine, queue, objects) = (Arc::clone(&engine), jobs.queue.clone(), jobs.objects.clone());
+        scriptorium_worker::run(config, engine, queue, objects, stop)
     });
     let mut sweeper = Running::start(Role::Sweeper, |stop| {
         let (jobs, every) = (jobs.clone(), config.sweep_interval);
         Box::pin(async move {
-            jobs.run_sweeper(every, stop).await;
+            let webhooks = webhook::run(jobs.clone(), sender, stop.clone());
+            tokio::join!(jobs.run_sweeper(every, stop), webhooks);
             Ok::<(), std::convert::Infallible>(())
         })
     });

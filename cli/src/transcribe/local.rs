@@ -27,9 +27,9 @@ impl LocalServer {
     /// # Errors
     /// See [`Server::prepare`].
     pub async fn start(data_dir: &Path, engine: &EngineArgs) -> Result<Self, ServeError> {
-        let mut config = ServeConfig::new(data_dir.to_owned(), engine);
         // Models lie in the user's folders, not in the temporary one.
-        config.model_dir = engine.model_dir(None);
+        let choice = engine.choice(None)?;
+        let mut config = ServeConfig::new(data_dir.to_owned(), choice, engine.slots());
         // Small recordings have no other way here.
         config.gateway.min_file_size = 1;
         // What has not ended then is thrown away with the folder.

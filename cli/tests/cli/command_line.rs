@@ -58,6 +58,9 @@ fn wrong_options_are_refused() {
         (&["transcribe", file, "-o", "no/such/folder/x.txt"], "no/such/folder"),
         (&["transcribe", file, "-o", file], "it is the recording"),
         (&["transcribe", file, "--model", "no-such-model"], "make model"),
+        (&["jobs", "show", "7"], "the id of a job"),
+        (&["jobs", "list", "--limit", "0"], "--limit"),
+        (&["jobs", "list", "--server", "localhost"], "is not the address of a server"),
     ];
     for (args, expected) in cases {
         let (code, text) = refused(home.path(), args);
@@ -116,6 +119,9 @@ fn a_server_that_is_not_there_is_told() {
     let home = tempfile::tempdir().unwrap();
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("http://{closed}");
+    let (code, text) = refused(home.path(), &["jobs", "list", "--server", &url]);
+    assert_eq!(code, 4, "{text}");
+    assert!(text.contains("cannot be reached"), "{text}");
     let (code, text) = refused(home.path(), &["transcribe", &recording(&home), "--server", &url]);
     assert_eq!(code, 4, "{text}");
     assert!(text.contains("cannot be reached"), "{text}");

@@ -11,14 +11,19 @@ pub enum Code {
     InvalidJobId,
     InvalidHost,
     InvalidIdempotencyKey,
+    InvalidCursor,
     UnknownField,
     MissingField,
     InvalidField,
     NotSupportedYet,
+    WebhooksNotConfigured,
     FileTooSmall,
     ChunkOutOfRange,
+    FieldAfterFile,
+    LengthMismatch,
     IdempotencyKeyReused,
     FileTooLarge,
+    LengthRequired,
     BodyTooLarge,
     UnsupportedContentType,
     RequestTimeout,
@@ -26,6 +31,8 @@ pub enum Code {
     MethodNotAllowed,
     JobNotFound,
     NoTranscript,
+    WebhookNotFound,
+    NotAcceptable,
     ChunkNotUploaded,
     SizeMismatch,
     JobOver,
@@ -33,27 +40,33 @@ pub enum Code {
     TranscriptNotReady,
     TranscriptTooLarge,
     TooManyStreams,
+    TooManyUploads,
     ServiceUnavailable,
     Internal,
 }
 
 impl Code {
     /// All of them, for the pages and their test.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 38] = [
         Self::MalformedJson,
         Self::MalformedBody,
         Self::MalformedQuery,
         Self::InvalidJobId,
         Self::InvalidHost,
         Self::InvalidIdempotencyKey,
+        Self::InvalidCursor,
         Self::UnknownField,
         Self::MissingField,
         Self::InvalidField,
         Self::NotSupportedYet,
+        Self::WebhooksNotConfigured,
         Self::FileTooSmall,
         Self::ChunkOutOfRange,
+        Self::FieldAfterFile,
+        Self::LengthMismatch,
         Self::IdempotencyKeyReused,
         Self::FileTooLarge,
+        Self::LengthRequired,
         Self::BodyTooLarge,
         Self::UnsupportedContentType,
         Self::RequestTimeout,
@@ -61,6 +74,8 @@ impl Code {
         Self::MethodNotAllowed,
         Self::JobNotFound,
         Self::NoTranscript,
+        Self::WebhookNotFound,
+        Self::NotAcceptable,
         Self::ChunkNotUploaded,
         Self::SizeMismatch,
         Self::JobOver,
@@ -68,6 +83,7 @@ impl Code {
         Self::TranscriptNotReady,
         Self::TranscriptTooLarge,
         Self::TooManyStreams,
+        Self::TooManyUploads,
         Self::ServiceUnavailable,
         Self::Internal,
     ];
@@ -81,14 +97,19 @@ impl Code {
             Self::InvalidJobId => "invalid_job_id",
             Self::InvalidHost => "invalid_host",
             Self::InvalidIdempotencyKey => "invalid_idempotency_key",
+            Self::InvalidCursor => "invalid_cursor",
             Self::UnknownField => "unknown_field",
             Self::MissingField => "missing_field",
             Self::InvalidField => "invalid_field",
             Self::NotSupportedYet => "not_supported_yet",
+            Self::WebhooksNotConfigured => "webhooks_not_configured",
             Self::FileTooSmall => "file_too_small",
             Self::ChunkOutOfRange => "chunk_out_of_range",
+            Self::FieldAfterFile => "field_after_file",
+            Self::LengthMismatch => "length_mismatch",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
             Self::FileTooLarge => "file_too_large",
+            Self::LengthRequired => "length_required",
             Self::BodyTooLarge => "body_too_large",
             Self::UnsupportedContentType => "unsupported_content_type",
             Self::RequestTimeout => "request_timeout",
@@ -96,6 +117,8 @@ impl Code {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::JobNotFound => "job_not_found",
             Self::NoTranscript => "no_transcript",
+            Self::WebhookNotFound => "webhook_not_found",
+            Self::NotAcceptable => "not_acceptable",
             Self::ChunkNotUploaded => "chunk_not_uploaded",
             Self::SizeMismatch => "size_mismatch",
             Self::JobOver => "job_over",
@@ -103,6 +126,7 @@ impl Code {
             Self::TranscriptNotReady => "transcript_not_ready",
             Self::TranscriptTooLarge => "transcript_too_large",
             Self::TooManyStreams => "too_many_streams",
+            Self::TooManyUploads => "too_many_uploads",
             Self::ServiceUnavailable => "service_unavailable",
             Self::Internal => "internal",
         }
@@ -116,26 +140,36 @@ impl Code {
             | Self::MalformedQuery
             | Self::InvalidJobId
             | Self::InvalidHost
-            | Self::InvalidIdempotencyKey => StatusCode::BAD_REQUEST,
+            | Self::InvalidIdempotencyKey
+            | Self::InvalidCursor => StatusCode::BAD_REQUEST,
             Self::UnknownField
             | Self::MissingField
             | Self::InvalidField
             | Self::NotSupportedYet
+            | Self::WebhooksNotConfigured
             | Self::FileTooSmall
             | Self::ChunkOutOfRange
+            | Self::FieldAfterFile
+            | Self::LengthMismatch
             | Self::IdempotencyKeyReused
             | Self::TranscriptTooLarge => StatusCode::UNPROCESSABLE_ENTITY,
             Self::FileTooLarge | Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::LengthRequired => StatusCode::LENGTH_REQUIRED,
             Self::UnsupportedContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::RouteNotFound | Self::JobNotFound | Self::NoTranscript => StatusCode::NOT_FOUND,
+            Self::RouteNotFound | Self::JobNotFound | Self::NoTranscript | Self::WebhookNotFound => {
+                StatusCode::NOT_FOUND
+            }
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::ChunkNotUploaded
             | Self::SizeMismatch
             | Self::JobOver
             | Self::ChunkReleased
             | Self::TranscriptNotReady => StatusCode::CONFLICT,
-            Self::TooManyStreams | Self::ServiceUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyStreams | Self::TooManyUploads | Self::ServiceUnavailable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -149,21 +183,28 @@ impl Code {
             Self::InvalidJobId => "This is not a job id",
             Self::InvalidHost => "The Host header could not be read",
             Self::InvalidIdempotencyKey => "The Idempotency-Key could not be used",
+            Self::InvalidCursor => "The cursor could not be used",
             Self::UnknownField => "The body has an unknown field",
             Self::MissingField => "The body lacks a field",
             Self::InvalidField => "A field has a value that cannot be used",
             Self::NotSupportedYet => "This version cannot do that",
+            Self::WebhooksNotConfigured => "This server sends no webhooks",
             Self::FileTooSmall => "The recording is too small for a chunked upload",
             Self::ChunkOutOfRange => "The job has no such chunk",
+            Self::FieldAfterFile => "A field comes after the file",
+            Self::LengthMismatch => "The file has another size than was told",
             Self::IdempotencyKeyReused => "The Idempotency-Key was used for another request",
             Self::FileTooLarge => "The recording is too large",
+            Self::LengthRequired => "The request does not tell its length",
             Self::BodyTooLarge => "The body is too large",
-            Self::UnsupportedContentType => "The body has to be JSON",
+            Self::UnsupportedContentType => "The body is declared as something else",
             Self::RequestTimeout => "The body did not come in time",
             Self::RouteNotFound => "There is nothing at this address",
             Self::MethodNotAllowed => "This address does not take this method",
             Self::JobNotFound => "There is no such job",
             Self::NoTranscript => "The job has no transcript",
+            Self::WebhookNotFound => "The job has no such webhook message",
+            Self::NotAcceptable => "There is no such form of it",
             Self::ChunkNotUploaded => "The chunk is not uploaded yet",
             Self::SizeMismatch => "The chunk has a wrong size",
             Self::JobOver => "The job is over",
@@ -171,6 +212,7 @@ impl Code {
             Self::TranscriptNotReady => "The transcript is not ready yet",
             Self::TranscriptTooLarge => "The transcript is too large for this format",
             Self::TooManyStreams => "Too many live streams",
+            Self::TooManyUploads => "Too many recordings at once",
             Self::ServiceUnavailable => "A part of the service does not answer",
             Self::Internal => "Something went wrong inside",
         }
@@ -185,14 +227,19 @@ impl Code {
             Self::InvalidJobId => include_str!("../../../docs/errors/invalid_job_id.md"),
             Self::InvalidHost => include_str!("../../../docs/errors/invalid_host.md"),
             Self::InvalidIdempotencyKey => include_str!("../../../docs/errors/invalid_idempotency_key.md"),
+            Self::InvalidCursor => include_str!("../../../docs/errors/invalid_cursor.md"),
             Self::UnknownField => include_str!("../../../docs/errors/unknown_field.md"),
             Self::MissingField => include_str!("../../../docs/errors/missing_field.md"),
             Self::InvalidField => include_str!("../../../docs/errors/invalid_field.md"),
             Self::NotSupportedYet => include_str!("../../../docs/errors/not_supported_yet.md"),
+            Self::WebhooksNotConfigured => include_str!("../../../docs/errors/webhooks_not_configured.md"),
             Self::FileTooSmall => include_str!("../../../docs/errors/file_too_small.md"),
             Self::ChunkOutOfRange => include_str!("../../../docs/errors/chunk_out_of_range.md"),
+            Self::FieldAfterFile => include_str!("../../../docs/errors/field_after_file.md"),
+            Self::LengthMismatch => include_str!("../../../docs/errors/length_mismatch.md"),
             Self::IdempotencyKeyReused => include_str!("../../../docs/errors/idempotency_key_reused.md"),
             Self::FileTooLarge => include_str!("../../../docs/errors/file_too_large.md"),
+            Self::LengthRequired => include_str!("../../../docs/errors/length_required.md"),
             Self::BodyTooLarge => include_str!("../../../docs/errors/body_too_large.md"),
             Self::UnsupportedContentType => include_str!("../../../docs/errors/unsupported_content_type.md"),
             Self::RequestTimeout => include_str!("../../../docs/errors/request_timeout.md"),
@@ -200,6 +247,8 @@ impl Code {
             Self::MethodNotAllowed => include_str!("../../../docs/errors/method_not_allowed.md"),
             Self::JobNotFound => include_str!("../../../docs/errors/job_not_found.md"),
             Self::NoTranscript => include_str!("../../../docs/errors/no_transcript.md"),
+            Self::WebhookNotFound => include_str!("../../../docs/errors/webhook_not_found.md"),
+            Self::NotAcceptable => include_str!("../../../docs/errors/not_acceptable.md"),
             Self::ChunkNotUploaded => include_str!("../../../docs/errors/chunk_not_uploaded.md"),
             Self::SizeMismatch => include_str!("../../../docs/errors/size_mismatch.md"),
             Self::JobOver => include_str!("../../../docs/errors/job_over.md"),
@@ -207,6 +256,7 @@ impl Code {
             Self::TranscriptNotReady => include_str!("../../../docs/errors/transcript_not_ready.md"),
             Self::TranscriptTooLarge => include_str!("../../../docs/errors/transcript_too_large.md"),
             Self::TooManyStreams => include_str!("../../../docs/errors/too_many_streams.md"),
+            Self::TooManyUploads => include_str!("../../../docs/errors/too_many_uploads.md"),
             Self::ServiceUnavailable => include_str!("../../../docs/errors/service_unavailable.md"),
             Self::Internal => include_str!("../../../docs/errors/internal.md"),
         }

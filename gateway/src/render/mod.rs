@@ -1,5 +1,6 @@
 //! A transcript as text or subtitles. Pure.
 
+mod shape;
 mod srt;
 mod text;
 mod vtt;
@@ -17,6 +18,19 @@ pub enum Format {
 }
 
 impl Format {
+    /// In the order in which they are preferred.
+    pub const ALL: [Self; 4] = [Self::Json, Self::Txt, Self::Srt, Self::Vtt];
+
+    /// As in the header `Accept`.
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Txt => "text/plain",
+            Self::Srt => "application/x-subrip",
+            Self::Vtt => "text/vtt",
+        }
+    }
+
     pub const fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
@@ -27,6 +41,7 @@ impl Format {
     }
 }
 
+pub use shape::Shape;
 pub use srt::srt;
 pub use text::text;
 pub use vtt::vtt;
@@ -40,7 +55,14 @@ struct Cue {
 }
 
 /// Segments and marked gaps in the order of their times. Empty segments are left out.
-fn cues(transcript: &Transcript) -> Vec<Cue> {
+fn cues(transcript: &Transcript, shape: Option<&Shape>) -> Vec<Cue> {
+    match shape {
+        Some(shape) => shape::cues(transcript, shape),
+        None => plain_cues(transcript),
+    }
+}
+
+fn plain_cues(transcript: &Transcript) -> Vec<Cue> {
     let spoken = transcript.segments.iter().map(|segment| {
         let (start, end) = (milliseconds(segment.start), milliseconds(segment.end));
         // On one line: a blank line would end the cue.

@@ -55,7 +55,7 @@ fn example() -> Transcript {
 #[test]
 fn subrip() {
     assert_eq!(
-        srt(&example()),
+        srt(&example(), None),
         "1\n00:00:00,000 --> 00:00:01,500\nHello & <welcome>.\n\n\
          2\n00:01:01,250 --> 00:01:02,000\nBefore the gap.\n\n\
          3\n00:01:02,100 --> 00:01:31,400\n[no transcript: 00:01:02–00:01:32]\n\n\
@@ -66,7 +66,7 @@ fn subrip() {
 #[test]
 fn webvtt() {
     assert_eq!(
-        vtt(&example()),
+        vtt(&example(), None),
         "WEBVTT\n\n\
          00:00:00.000 --> 00:00:01.500\nHello &amp; &lt;welcome&gt;.\n\n\
          00:01:01.250 --> 00:01:02.000\nBefore the gap.\n\n\
@@ -87,7 +87,10 @@ fn plain_text() {
 #[test]
 fn an_empty_transcript_is_valid_in_every_form() {
     let empty = transcript(Vec::new(), Vec::new());
-    assert_eq!((srt(&empty), vtt(&empty), text(&empty)), (String::new(), "WEBVTT\n\n".into(), String::new()));
+    assert_eq!(
+        (srt(&empty, None), vtt(&empty, None), text(&empty)),
+        (String::new(), "WEBVTT\n\n".into(), String::new())
+    );
     let lost = transcript(Vec::new(), vec![Gap { start: 0.0, end: 0.2, reason: GapReason::Damaged }]);
     assert_eq!(text(&lost), "[no transcript: 00:00:00–00:00:01]\n");
 }

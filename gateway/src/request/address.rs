@@ -28,6 +28,20 @@ impl<S: Send + Sync> FromRequestParts<S> for JobInPath {
     }
 }
 
+/// The `{id}` and `{webhook}` of the path: a job and the id of a message to its webhook.
+pub struct WebhookInPath(pub JobId, pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for WebhookInPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let wrong = |_| Problem::new(Code::InvalidJobId, "The job id has to be a UUID with hyphens.");
+        let Path((job, webhook)) =
+            Path::<(String, String)>::from_request_parts(parts, state).await.map_err(wrong)?;
+        Ok(Self(job_id(&job)?, webhook))
+    }
+}
+
 /// The query parameters. Unknown ones are left alone: tools add theirs.
 pub struct Parameters<T>(pub T);
 

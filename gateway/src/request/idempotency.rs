@@ -11,6 +11,11 @@ const MAX_KEY: usize = 255;
 /// The request's key, if it has one, with the hash of its body. `scope` keeps keys of different routes apart; `body` is
 /// the request in canonical form, so that spaces in the JSON do not matter.
 pub fn of(headers: &HeaderMap, scope: &str, body: &[u8]) -> Result<Option<Idempotency>, Problem> {
+    of_parts(headers, scope, &[body])
+}
+
+/// The same for a body in several pieces.
+pub fn of_parts(headers: &HeaderMap, scope: &str, body: &[&[u8]]) -> Result<Option<Idempotency>, Problem> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let key = value
         .to_str()
@@ -21,7 +26,15 @@ pub fn of(headers: &HeaderMap, scope: &str, body: &[u8]) -> Result<Option<Idempo
             let detail = format!("The Idempotency-Key has to be 1 to {MAX_KEY} printable ASCII characters.");
             Problem::new(Code::InvalidIdempotencyKey, detail)
         })?;
-    Ok(Some(Idempotency { key: hash(&[scope.as_bytes(), key.as_bytes()]), body_hash: hash(&[body]) }))
+    Ok(Some(Idempotency { key: hash(&[scope.as_bytes(), key.as_bytes()]), body_hash: hash(body) }))
+}
+
+/// The key's next life: of a request whose first tries came to nothing.
+pub fn attempt(key: &Idempotency, number: u32) -> Idempotency {
+    match number {
+        0 => key.clone(),
+        _ => Idempotency { key: hash(&[key.key.as_bytes(), &number.to_be_bytes()]), ..key.clone() },
+    }
 }
 
 fn hash(parts: &[&[u8]]) -> String {
@@ -52,6 +65,16 @@ mod tests {
         assert_ne!(of(&key, "init", b"{1}").unwrap().unwrap().body_hash, first.body_hash);
         assert_ne!(of(&with_key(b"abd"), "init", b"{}").unwrap().unwrap().key, first.key);
         assert_eq!(of(&HeaderMap::new(), "init", b"{}").unwrap(), None);
+    }
+
+    #[test]
+    fn each_try_has_a_key_of_its_own() {
+        let first = of(&with_key(b"abc"), "upload", b"{}").unwrap().unwrap();
+        assert_eq!(attempt(&first, 0), first);
+        assert_eq!(attempt(&first, 1), attempt(&first, 1));
+        assert_eq!(attempt(&first, 1).body_hash, first.body_hash);
+        assert_ne!(attempt(&first, 1).key, first.key);
+        assert_ne!(attempt(&first, 1).key, attempt(&first, 2).key);
     }
 
     #[test]

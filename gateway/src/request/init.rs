@@ -3,17 +3,17 @@
 use super::language;
 use crate::config::GatewayConfig;
 use crate::problem::{Code, Problem};
+use crate::routes::webhooks::NOT_CONFIGURED;
 use crate::sizer;
-use http::Uri;
 use scriptorium_contracts::JobId;
 use scriptorium_contracts::job::{JobOptions, Layout, Limits, LlmMode, MAX_FILE_SIZE, MEGABYTE, NewJob};
+use scriptorium_shared::outbound::{Reach, check_url};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 const MAX_FILENAME: usize = 255;
 const MAX_PROMPT: usize = 2_000;
-const MAX_URL: usize = 2_048;
 const MAX_METADATA: usize = 32;
 const MAX_METADATA_KEY: usize = 64;
 const MAX_METADATA_VALUE: usize = 512;
@@ -83,11 +83,20 @@ impl Serialize for ChunkSize {
 impl InitRequest {
     /// The job that the request asks for.
     pub fn check(self, id: JobId, config: &GatewayConfig) -> Result<NewJob, Problem> {
+        self.check_from(config.min_file_size, id, config)
+    }
+
+    /// The job for a recording that comes in one piece: of any size, in the sizer's chunks.
+    pub fn check_whole(self, id: JobId, config: &GatewayConfig) -> Result<NewJob, Problem> {
+        Self { chunk_size_mb: Some(ChunkSize::Auto), ..self }.check_from(1, id, config)
+    }
+
+    fn check_from(self, min_size: u64, id: JobId, config: &GatewayConfig) -> Result<NewJob, Problem> {
         check_text("filename", &self.filename, 1, MAX_FILENAME)?;
         if self.filename.chars().any(char::is_control) {
             return Err(invalid("filename", "it has control characters"));
         }
-        check_total_size(self.total_size, config.min_file_size)?;
+        check_total_size(self.total_size, min_size)?;
         let chunk_size = chunk_bytes(self.chunk_size_mb, self.total_size, config)?;
         let layout = Layout::new(self.total_size, chunk_size)
             .map_err(|error| invalid("chunk_size_mb", &format!("it would make {error}")))?;
@@ -104,6 +113,7 @@ impl InitRequest {
         if let Some(prompt) = &self.prompt {
             check_text("prompt", prompt, 0, MAX_PROMPT)?;
         }
+        check_webhook(self.webhook_url.as_deref(), config.webhooks)?;
         check_metadata(&self.metadata)?;
         let limits = limits(self.max_parallel_chunks, config.limits)?;
         Ok(NewJob {
@@ -118,19 +128,15 @@ impl InitRequest {
                 llm_mode: self.llm_mode,
             },
             metadata: self.metadata,
-            webhook_url: None,
+            webhook_url: self.webhook_url,
             limits,
         })
     }
 
     /// What this version cannot do is refused, not ignored.
     fn check_supported(&self) -> Result<(), Problem> {
-        if let Some(url) = &self.webhook_url {
-            check_url("webhook_url", url)?;
-        }
         let asked = [
             ("use_llm", self.use_llm, "correction by a language model"),
-            ("webhook_url", self.webhook_url.is_some(), "webhooks"),
             ("checksum", self.checksum.is_some(), "declared checksums"),
         ];
         match asked.into_iter().find(|(_, asked, _)| *asked) {
@@ -190,16 +196,16 @@ fn chunk_bytes(asked: Option<ChunkSize>, total: u64, config: &GatewayConfig) -> 
     }
 }
 
-fn check_url(field: &str, url: &str) -> Result<(), Problem> {
-    let valid = url.len() <= MAX_URL
-        && url.parse::<Uri>().is_ok_and(|uri| {
-            let http = matches!(uri.scheme_str(), Some("http" | "https"));
-            http && uri.authority().is_some_and(|authority| !authority.host().is_empty())
-                && !uri.authority().is_some_and(|authority| authority.as_str().contains('@'))
-        });
-    let why =
-        format!("it has to be an http or https address of at most {MAX_URL} characters without a password");
-    if valid { Ok(()) } else { Err(invalid(field, &why)) }
+/// A webhook's address, where webhooks are sent at all. A name is looked up only when something is sent to it.
+fn check_webhook(url: Option<&str>, accepted: Option<Reach>) -> Result<(), Problem> {
+    let Some(url) = url else { return Ok(()) };
+    // One that nobody would take is told as such, whatever the server can do.
+    let checked = check_url(url, accepted.unwrap_or(Reach::Anywhere));
+    checked.map_err(|error| invalid("webhook_url", &error.to_string()))?;
+    if accepted.is_none() {
+        return Err(Problem::field(Code::WebhooksNotConfigured, "webhook_url", NOT_CONFIGURED));
+    }
+    Ok(())
 }
 
 fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), Problem> {

@@ -47,8 +47,10 @@ pub async fn retry(
     Json(request): Json<RetryRequest>,
 ) -> Result<axum::Json<RetryReply>, Problem> {
     let (job, chunk) = (request.parent_job_id, request.chunk_index);
-    let (header, mut records) =
-        app.jobs.store.load(job, &[chunk]).await?.ok_or_else(|| Problem::job_not_found(job))?;
+    let loaded = app.jobs.store.load(job, &[chunk]).await?;
+    let (header, mut records) = loaded
+        .filter(|(header, _)| header.deleted_at.is_none())
+        .ok_or_else(|| Problem::job_not_found(job))?;
     uploads::place(&header, chunk)?;
     let state = records.remove(&chunk).map_or(ChunkState::Pending, |record| record.state);
     let reply = |header: &JobHeader, action, upload| {

@@ -1,10 +1,12 @@
-//! `GET /chunked-upload-status`: how far a job is (R7).
+//! `GET /chunked-upload-status` (R7) and `GET /jobs/{id}` (R61): how far a job is. One reply under two addresses.
 
 use crate::estimate;
 use crate::problem::{Code, Problem};
-use crate::request::address::{self, Parameters};
+use crate::request::address::{self, JobInPath, Parameters};
 use crate::state::App;
+use crate::timings::Timings;
 use crate::uploads;
+use crate::view::JobView;
 use axum::extract::State;
 use scriptorium_contracts::failure::Failure;
 use scriptorium_contracts::job::{ChunkRecord, ChunkState, JobHeader, JobState, TranscriptSummary};
@@ -12,7 +14,6 @@ use scriptorium_contracts::media::MediaInfo;
 use scriptorium_contracts::transcript::{Coverage, Gap};
 use scriptorium_contracts::{JobId, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 #[derive(Debug, Deserialize)]
 pub struct StatusRequest {
@@ -22,24 +23,21 @@ pub struct StatusRequest {
     page: Option<u32>,
 }
 
+/// A page of the chunks.
+#[derive(Debug, Deserialize)]
+pub struct PageRequest {
+    #[serde(default)]
+    page: Option<u32>,
+}
+
 #[derive(Debug, Serialize)]
 pub struct StatusReply {
-    parent_job_id: JobId,
-    filename: String,
-    status: JobState,
-    /// Bytes.
-    total_size: u64,
-    chunk_size_bytes: u64,
-    total_chunks: u32,
-    uploaded_chunks: u32,
-    completed_chunks: u32,
-    failed_chunks: u32,
+    #[serde(flatten)]
+    job: JobView,
     /// Percent of the chunks that are uploaded.
     upload_progress: f64,
     /// Percent of the chunks whose processing has ended.
     processing_progress: f64,
-    /// Percent of all, as in `progress_update`.
-    progress: u8,
     /// Completed chunks / all chunks, from 0 to 1.
     success_rate: f64,
     /// By the speed until now; absent before anything can be said.
@@ -47,27 +45,15 @@ pub struct StatusReply {
     estimated_seconds_remaining: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     estimated_time_remaining: Option<String>,
-    media: Option<MediaInfo>,
+    /// Where the time went; absent before a chunk has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timings: Option<Timings>,
     /// Stretches without text, once the job has ended.
     gaps: Vec<Gap>,
     /// Seconds by what became of them, once the job has ended; their sum is the duration, of a cancelled job as far as it
     /// was known.
     #[serde(skip_serializing_if = "Option::is_none")]
     coverage: Option<Coverage>,
-    /// Why the job failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Failure>,
-    /// Seconds of the recording and its language, once the job has ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    duration: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    language: Option<String>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    metadata: BTreeMap<String, String>,
-    /// Milliseconds since 1970.
-    created_at_ms: Timestamp,
-    updated_at_ms: Timestamp,
-    finished_at_ms: Option<Timestamp>,
     chunks: Vec<ChunkStatus>,
     /// The next page of chunks.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,15 +79,36 @@ pub async fn status(
     Parameters(request): Parameters<StatusRequest>,
 ) -> Result<axum::Json<StatusReply>, Problem> {
     let job = address::job_id(&request.parent_job_id)?;
-    let page = request.page.unwrap_or(1);
+    read(&app, job, request.page, |job, page| {
+        format!("/chunked-upload-status?parent_job_id={job}&page={page}")
+    })
+    .await
+}
+
+/// `GET /jobs/{id}`: the same, by the job's own address.
+pub async fn of_job(
+    State(app): State<App>,
+    JobInPath(job): JobInPath,
+    Parameters(request): Parameters<PageRequest>,
+) -> Result<axum::Json<StatusReply>, Problem> {
+    read(&app, job, request.page, |job, page| format!("/jobs/{job}?page={page}")).await
+}
+
+async fn read(
+    app: &App,
+    job: JobId,
+    page: Option<u32>,
+    link: impl Fn(JobId, u32) -> String,
+) -> Result<axum::Json<StatusReply>, Problem> {
+    let page = page.unwrap_or(1);
     if page == 0 {
         return Err(Problem::new(Code::MalformedQuery, "Pages count from 1."));
     }
     let header = app.header(job).await?;
     let first = (page - 1).saturating_mul(uploads::PAGE).min(header.total_chunks());
     let records = app.jobs.store.chunk_records(job, first, uploads::PAGE).await?;
-    let next = (header.total_chunks() - first > uploads::PAGE)
-        .then(|| format!("/chunked-upload-status?parent_job_id={job}&page={}", page + 1));
+    let more = header.total_chunks() - first > uploads::PAGE;
+    let next = more.then(|| link(job, page + 1));
     Ok(axum::Json(reply(header, records, next, scriptorium_shared::clock::now())))
 }
 
@@ -109,34 +116,17 @@ fn reply(header: JobHeader, records: Vec<ChunkRecord>, next: Option<String>, now
     let total = header.total_chunks();
     let (uploaded, completed, failed) = (header.uploaded.len(), header.completed.len(), header.failed.len());
     let remaining = estimate::remaining_seconds(&header, now);
-    let half = u64::from(uploaded + completed) * 50 / u64::from(total.max(1));
-    let summary = header.summary;
+    let summary = header.summary.as_ref();
     StatusReply {
-        parent_job_id: header.id,
-        filename: header.filename,
-        status: header.state,
-        total_size: header.total_size,
-        chunk_size_bytes: header.chunk_size,
-        total_chunks: total,
-        uploaded_chunks: uploaded,
-        completed_chunks: completed,
-        failed_chunks: failed,
         upload_progress: share(uploaded, total, 100.0),
         processing_progress: share(completed + failed, total, 100.0),
-        progress: header.progress.max(u8::try_from(half).unwrap_or(100)),
         success_rate: share(completed, total, 1.0),
         estimated_seconds_remaining: remaining,
         estimated_time_remaining: remaining.filter(|seconds| *seconds > 0).map(estimate::in_words),
-        coverage: coverage(header.state, summary.as_ref(), header.media.as_ref()),
-        media: header.media,
-        gaps: summary.as_ref().map(|summary| summary.gaps.clone()).unwrap_or_default(),
-        error: header.failure,
-        duration: summary.as_ref().map(|summary| summary.duration),
-        language: summary.map(|summary| summary.language),
-        metadata: header.metadata,
-        created_at_ms: header.created_at,
-        updated_at_ms: header.updated_at,
-        finished_at_ms: header.finished_at,
+        timings: Timings::of(&header, now),
+        gaps: summary.map(|summary| summary.gaps.clone()).unwrap_or_default(),
+        coverage: coverage(header.state, summary, header.media.as_ref()),
+        job: JobView::from(header),
         chunks: records.into_iter().map(chunk_status).collect(),
         next,
     }
@@ -182,7 +172,7 @@ mod tests {
         header.failed = (1..2).collect();
         let reply = reply(header, vec![ChunkRecord::pending(0)], None, Timestamp(0));
         assert_eq!((reply.upload_progress, reply.processing_progress), (100.0, 66.66));
-        assert_eq!((reply.success_rate, reply.progress), (0.3333, 66));
+        assert_eq!((reply.success_rate, reply.job.progress), (0.3333, 66));
         let json = serde_json::to_value(&reply).unwrap();
         assert_eq!(json["chunks"][0]["status"], "pending");
         assert_eq!(json["gaps"], serde_json::json!([]));

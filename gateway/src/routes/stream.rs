@@ -4,17 +4,18 @@ use crate::problem::{Code, Problem};
 use crate::request::address::{JobInPath, Parameters};
 use crate::state::App;
 use crate::stream::frames::{Frames, Partial};
-use crate::stream::hub;
+use crate::stream::hub::{self, Listener};
 use crate::stream::reader::{Reader, Times};
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use scriptorium_contracts::JobId;
 use serde::Deserialize;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-const HEADERS: [(HeaderName, HeaderValue); 3] = [
+pub const HEADERS: [(HeaderName, HeaderValue); 3] = [
     (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     // Proxies of the nginx family would hold frames back.
@@ -46,18 +47,32 @@ pub async fn stream(
     if newest.over && resume == newest.event {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let permit = Arc::clone(&app.streams)
-        .try_acquire_owned()
-        .map_err(|_| Problem::new(Code::TooManyStreams, "As many live streams are open as are allowed."))?;
-    let interval = u64::try_from(app.config.partial_interval.as_millis()).unwrap_or(u64::MAX);
-    let frames = Frames::new(request.partial, interval);
-    let times = Times { heartbeat: app.config.heartbeat, timeout: app.config.stream_timeout };
-    let reader = Reader::new((job, resume), app.jobs, listener, frames, times, app.shutdown, permit);
+    let reader = reader_of(&app, listener, (job, resume), request.partial)?;
     let body = futures::stream::unfold(reader, |mut reader| async move {
         let bytes = reader.next().await?;
         Some((Ok::<_, Infallible>(bytes), reader))
     });
     Ok((HEADERS, Body::from_stream(body)).into_response())
+}
+
+/// A reader of the job's stream behind the event `after`.
+pub fn reader(app: &App, job: JobId, after: u64, partial: Partial) -> Result<Reader, Problem> {
+    reader_of(app, app.hub.listen(job), (job, after), partial)
+}
+
+fn reader_of(
+    app: &App,
+    listener: Listener,
+    place: (JobId, u64),
+    partial: Partial,
+) -> Result<Reader, Problem> {
+    let permit = Arc::clone(&app.streams)
+        .try_acquire_owned()
+        .map_err(|_| Problem::new(Code::TooManyStreams, "As many live streams are open as are allowed."))?;
+    let interval = u64::try_from(app.config.partial_interval.as_millis()).unwrap_or(u64::MAX);
+    let frames = Frames::new(partial, interval);
+    let times = Times { heartbeat: app.config.heartbeat, timeout: app.config.stream_timeout };
+    Ok(Reader::new(place, app.jobs.clone(), listener, frames, times, app.shutdown.clone(), permit))
 }
 
 /// 0, the beginning, for what is no id.

@@ -1,7 +1,8 @@
-//! `GET /jobs/{id}/transcript?format=json|txt|srt|vtt`: the finished text.
+//! `GET /jobs/{id}/transcript?format=json|txt|srt|vtt`: the finished text. Without `format` the header `Accept` decides.
 
 use crate::problem::{Code, Problem};
-use crate::render::{self, Format};
+use crate::render::{self, Format, Shape};
+use crate::request::accept;
 use crate::request::address::{JobInPath, Parameters};
 use crate::state::App;
 use crate::uploads;
@@ -9,7 +10,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
+use scriptorium_contracts::JobId;
 use scriptorium_contracts::job::{JobHeader, JobState};
 use scriptorium_contracts::objects::transcript_key;
 use scriptorium_contracts::transcript::Transcript;
@@ -25,28 +27,75 @@ const MAX_RENDERED: u64 = 128 << 20;
 pub struct TranscriptRequest {
     #[serde(default)]
     format: Option<Format>,
+    /// Characters of a line of subtitles.
+    #[serde(default)]
+    max_line_width: Option<u32>,
+    /// Lines of one subtitle.
+    #[serde(default)]
+    max_lines: Option<u32>,
+    /// Seconds for which a subtitle is shown.
+    #[serde(default)]
+    max_duration: Option<f64>,
 }
 
 pub async fn transcript(
     State(app): State<App>,
     JobInPath(job): JobInPath,
     Parameters(request): Parameters<TranscriptRequest>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let format = match request.format {
+        Some(format) => format,
+        None => negotiated(&headers)?,
+    };
+    let shape = shape(&request, format)?;
     check_state(&app.header(job).await?)?;
     let (key, objects) = (transcript_key(job), app.jobs.objects.clone());
-    let Some(size) = objects.size(&key).await? else {
-        // It is written before the job ends, and nothing deletes it.
-        tracing::error!(%job, "the transcript of a finished job is not in the object store");
-        return Err(Problem::new(Code::NoTranscript, "The transcript is not in the object store any more."));
-    };
-    let format = request.format.unwrap_or(Format::Json);
+    let size = size(&app, job, &key).await?;
     let body = match format {
         Format::Json => as_stored(objects, key, size),
-        Format::Txt | Format::Srt | Format::Vtt => Body::from(rendered(&app, &key, size, format).await?),
+        Format::Txt => Body::from(read(&app, &key, size, |transcript| render::text(&transcript)).await?),
+        Format::Srt => {
+            let work = move |transcript| render::srt(&transcript, shape.as_ref());
+            Body::from(read(&app, &key, size, work).await?)
+        }
+        Format::Vtt => {
+            let work = move |transcript| render::vtt(&transcript, shape.as_ref());
+            Body::from(read(&app, &key, size, work).await?)
+        }
     };
     let mut response = body.into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+    if request.format.is_none() {
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    }
     Ok(response)
+}
+
+/// What the client likes best; JSON if it does not say.
+fn negotiated(headers: &HeaderMap) -> Result<Format, Problem> {
+    let available = Format::ALL.map(Format::media_type);
+    accept::choose(headers, &available).and_then(|index| Format::ALL.get(index).copied()).ok_or_else(|| {
+        let detail = format!("A transcript can be had as {}.", available.join(", "));
+        Problem::new(Code::NotAcceptable, detail).with("available", available.to_vec())
+    })
+}
+
+/// How subtitles are to be cut; `None` if they are to be as the segments are.
+fn shape(request: &TranscriptRequest, format: Format) -> Result<Option<Shape>, Problem> {
+    let TranscriptRequest { format: _, max_line_width, max_lines, max_duration } = request;
+    if max_line_width.is_none() && max_lines.is_none() && max_duration.is_none() {
+        return Ok(None);
+    }
+    match format {
+        Format::Srt | Format::Vtt => {}
+        Format::Json | Format::Txt => {
+            let detail = "\"max_line_width\", \"max_lines\" and \"max_duration\" are for srt and vtt.";
+            return Err(Problem::new(Code::MalformedQuery, detail));
+        }
+    }
+    let shape = Shape::new(*max_line_width, *max_lines, *max_duration);
+    shape.map(Some).map_err(|detail| Problem::new(Code::MalformedQuery, detail))
 }
 
 fn check_state(header: &JobHeader) -> Result<(), Problem> {
@@ -91,7 +140,34 @@ async fn piece(objects: &Objects, key: &str, offset: u64) -> Result<Bytes, Objec
     }
 }
 
-async fn rendered(app: &App, key: &str, size: u64, format: Format) -> Result<String, Problem> {
+/// What `work` makes of a finished job's transcript.
+pub async fn with<T: Send + 'static>(
+    app: &App,
+    job: JobId,
+    work: impl FnOnce(Transcript) -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let key = transcript_key(job);
+    let size = size(app, job, &key).await?;
+    read(app, &key, size, work).await
+}
+
+/// Bytes of a finished job's transcript.
+async fn size(app: &App, job: JobId, key: &str) -> Result<u64, Problem> {
+    if let Some(size) = app.jobs.objects.size(key).await? {
+        return Ok(size);
+    }
+    // It was written before the job ended, and goes only with the job.
+    app.header(job).await?;
+    tracing::error!(%job, "the transcript of a finished job is not in the object store");
+    Err(Problem::new(Code::NoTranscript, "The transcript is not in the object store any more."))
+}
+
+async fn read<T: Send + 'static>(
+    app: &App,
+    key: &str,
+    size: u64,
+    work: impl FnOnce(Transcript) -> T + Send + 'static,
+) -> Result<T, Problem> {
     if size > MAX_RENDERED {
         let detail = "The transcript is too large to be rendered here. Fetch it with format=json.";
         return Err(Problem::new(Code::TranscriptTooLarge, detail));
@@ -105,16 +181,10 @@ async fn rendered(app: &App, key: &str, size: u64, format: Format) -> Result<Str
     // Some seconds for the longest ones: not among the tasks that answer others.
     let work = move || {
         let _permit = permit;
-        let transcript: Transcript = serde_json::from_slice(&json)?;
-        Ok::<_, serde_json::Error>(match format {
-            Format::Json => String::from_utf8_lossy(&json).into_owned(),
-            Format::Txt => render::text(&transcript),
-            Format::Srt => render::srt(&transcript),
-            Format::Vtt => render::vtt(&transcript),
-        })
+        Ok::<_, serde_json::Error>(work(serde_json::from_slice(&json)?))
     };
     match tokio::task::spawn_blocking(work).await {
-        Ok(Ok(text)) => Ok(text),
+        Ok(Ok(made)) => Ok(made),
         Ok(Err(error)) => {
             tracing::error!(key, %error, "a stored transcript can't be read");
             Err(Problem::new(Code::Internal, "The stored transcript can't be read; the log has the details."))

@@ -139,6 +139,11 @@ impl Listener {
         self.wakes.mark_changed();
     }
 
+    /// The reader is going to look at the job itself: only what happens from here on wakes it.
+    pub fn look(&mut self) {
+        self.wakes.mark_unchanged();
+    }
+
     /// Has the job gone on since the last [`Self::page`]?
     pub fn is_woken(&self) -> bool {
         self.wakes.has_changed().unwrap_or(false)

@@ -7,8 +7,8 @@ use super::frames::{Frames, Newest, Verdict, write_frame};
 use super::hub::Listener;
 use bytes::Bytes;
 use scriptorium_contracts::JobId;
-use scriptorium_contracts::event::EventRecord;
-use scriptorium_contracts::job::Input;
+use scriptorium_contracts::event::{Event, EventRecord};
+use scriptorium_contracts::job::{DELETED, Input};
 use scriptorium_shared::jobs::{Jobs, JobsError};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -187,7 +187,16 @@ impl Reader {
     /// A closed stream makes the client come back and meet the same fault, so the fault is waited out for a while.
     fn failed(&mut self, error: &JobsError) -> Duration {
         self.failures += 1;
-        let gone = matches!(error, JobsError::NoSuchJob(_) | JobsError::Damaged(_));
+        if matches!(error, JobsError::NoSuchJob(_)) {
+            // The log is gone, or about to be; its last event was that the job is cancelled. The client may have missed some
+            // before it, but there is nothing left to go on from.
+            tracing::info!(job = %self.job, "a live stream ends: its job was deleted");
+            let id = self.done.max(self.newest.event).saturating_add(1);
+            write_frame(&mut self.buffer, id, &deleted());
+            self.over = true;
+            return PAUSE;
+        }
+        let gone = matches!(error, JobsError::Damaged(_));
         if gone || self.failures > MAX_FAILURES {
             tracing::warn!(job = %self.job, %error, "a live stream was closed: the event log can't be read");
             self.over = true;
@@ -218,4 +227,11 @@ impl Reader {
             Waited::Over => self.over = true,
         }
     }
+}
+
+/// As the client would be told of any job that is cancelled.
+fn deleted() -> String {
+    let event = Event::Cancelled { reason: DELETED.to_owned() };
+    // Writing plain data to a string has no way to fail.
+    serde_json::to_string(&event).unwrap_or_default()
 }

@@ -83,7 +83,7 @@ async fn fields_of_an_upload_that_can_not_be_used() {
         (json!({"filename": ""}), 422, "invalid_field"),
         (json!({"language": "klingon"}), 422, "invalid_field"),
         (json!({"webhook_url": "not a url"}), 422, "invalid_field"),
-        (json!({"webhook_url": "https://example.org/"}), 422, "not_supported_yet"),
+        (json!({"webhook_url": "https://example.org/"}), 422, "webhooks_not_configured"),
         (json!({"use_llm": true}), 422, "not_supported_yet"),
         (json!({"word_timestamps": "yes"}), 422, "invalid_field"),
         (json!({"checksum": "sha256"}), 422, "not_supported_yet"),
@@ -152,8 +152,7 @@ async fn jobs_and_chunks_that_do_not_exist() {
 #[tokio::test]
 async fn addresses_and_methods_that_do_not_exist() {
     let house = House::new().await;
-    for path in ["/", "/nothing", "/chunked-upload-stream/", "/chunked-stream", "/jobs", "/docs/errors/none"]
-    {
+    for path in ["/", "/nothing", "/chunked-upload-stream/", "/chunked-stream", "/job", "/docs/errors/none"] {
         house.get(path).await.is_problem(404, "route_not_found");
     }
     for path in POSTS {

@@ -4,8 +4,13 @@
 mod bad_input;
 mod house;
 mod jobs;
+mod listing;
 mod live;
+mod openai;
 mod replay;
 mod server;
 mod sse;
 mod uploads;
+mod webhooks;
+mod whole;
+mod whole_refused;

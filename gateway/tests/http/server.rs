@@ -107,6 +107,12 @@ async fn pages_of_other_origins_may_use_the_api_unless_that_is_off() {
             Reply::of(house.http.get(house.url("/nothing")).header("origin", "https://example.org")).await;
         refused.is_problem(404, "route_not_found");
         assert_eq!(refused.headers.contains_key("access-control-allow-origin"), cors);
+        // Ids are not handed to pages of other origins, and nothing is deleted for them.
+        let list =
+            Reply::of(house.http.get(house.url("/jobs")).header("origin", "https://example.org")).await;
+        assert_eq!((list.status, list.headers.contains_key("access-control-allow-origin")), (200, false));
+        let methods = reply.headers.get("access-control-allow-methods");
+        assert!(methods.is_none_or(|methods| !methods.to_str().unwrap().contains("DELETE")));
         house.stop().await;
     }
 }

@@ -18,6 +18,8 @@ pub enum FailureCode {
     ObjectMissing,
     /// The speech-to-text engine failed.
     EngineFailed,
+    /// The service elsewhere that is the engine did not answer, or is too busy.
+    EngineUnavailable,
     /// The task ended without an answer (a crash), more often than it may.
     WorkerLost,
     /// The job's processing time is over.
@@ -35,6 +37,7 @@ impl FailureCode {
             Self::StorageUnavailable
             | Self::ObjectMissing
             | Self::EngineFailed
+            | Self::EngineUnavailable
             | Self::WorkerLost
             | Self::Internal => true,
             Self::NotAudio
@@ -54,6 +57,7 @@ impl FailureCode {
             | Self::DamagedMedia
             | Self::StorageUnavailable
             | Self::ObjectMissing
+            | Self::EngineUnavailable
             | Self::TimedOut
             | Self::AssemblyFailed => false,
         }
@@ -61,7 +65,7 @@ impl FailureCode {
 
     /// A service is away. That is not the fault of what waits for it: it costs no try.
     pub fn is_outage(self) -> bool {
-        self == Self::StorageUnavailable
+        matches!(self, Self::StorageUnavailable | Self::EngineUnavailable)
     }
 
     /// The whole recording is concerned: the job fails at once.
@@ -72,6 +76,7 @@ impl FailureCode {
             | Self::StorageUnavailable
             | Self::ObjectMissing
             | Self::EngineFailed
+            | Self::EngineUnavailable
             | Self::WorkerLost
             | Self::TimedOut
             | Self::AssemblyFailed

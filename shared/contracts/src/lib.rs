@@ -7,10 +7,12 @@ pub mod event;
 pub mod failure;
 pub mod ids;
 pub mod job;
+pub mod language;
 pub mod media;
 pub mod message;
 pub mod objects;
 pub mod plan;
 pub mod transcript;
+pub mod webhook;
 
 pub use ids::{JobId, Timestamp};

@@ -78,7 +78,33 @@ pub struct WorkerReport {
     /// Of a task that does passages again.
     #[serde(default, skip_serializing_if = "is_false")]
     pub redo: bool,
+    /// Where the task's time went; said with its last report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<Work>,
     pub report: Report,
+}
+
+/// Milliseconds of a worker's time. Samples are decoded ahead of the engine, so the two do not overlap: what is decoded
+/// while the engine computes costs nobody a wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    /// The engine had nothing to do: for the recording was read, planned and decoded.
+    pub decode_ms: u64,
+    /// Windows were with the engine, in its queue or computed.
+    pub engine_ms: u64,
+}
+
+impl Work {
+    pub fn is_zero(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            decode_ms: self.decode_ms.saturating_add(other.decode_ms),
+            engine_ms: self.engine_ms.saturating_add(other.engine_ms),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

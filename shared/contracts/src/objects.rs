@@ -2,6 +2,11 @@
 
 use crate::ids::JobId;
 
+/// Everything of a job.
+pub fn job_prefix(job: JobId) -> String {
+    format!("jobs/{job}/")
+}
+
 /// Everything temporary of a job: chunks, init section, plans and results of parts. Deleted when the job is over.
 pub fn temporary_prefix(job: JobId) -> String {
     format!("jobs/{job}/upload/")

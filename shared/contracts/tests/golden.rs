@@ -11,6 +11,7 @@ use scriptorium_contracts::failure::FailureCode;
 use scriptorium_contracts::job::{ChunkState, Effect, JobHeader, JobState, LlmMode, PendingEffect};
 use scriptorium_contracts::message::{CoordinatorMessage, Report, WorkerReport};
 use scriptorium_contracts::transcript::GapReason;
+use scriptorium_contracts::webhook::{WebhookError, WebhookEvent, WebhookState};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ use std::fmt::Debug;
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
-use support::golden_values as values;
+use support::{golden_records as records, golden_values as values};
 
 /// Whether a text reads as the value; if not, what it reads as.
 type Reads = dyn Fn(&str) -> Result<(), String>;
@@ -57,12 +58,17 @@ fn all() -> Vec<Golden> {
         golden("transcript", values::transcript()),
         golden("transcript_with_coverage", values::transcript_with_coverage()),
         golden("transcript_words", values::transcript_with_words()),
+        golden("report_measured", values::measured_report()),
         golden("transcript_without_words", values::transcript_without_words()),
         golden("failure_codes", values::first_failure_codes()),
         golden("job_states", values::all_job_states()),
         golden("chunk_states", values::all_chunk_states()),
         golden("gap_reasons", values::all_gap_reasons()),
         golden("llm_modes", values::all_llm_modes()),
+        golden("webhook_events", records::all_webhook_events()),
+        golden("webhook_states", records::all_webhook_states()),
+        golden("webhook_errors", records::all_webhook_errors()),
+        golden("webhook_bodies", records::webhook_bodies()),
     ];
     for code in values::later_failure_codes() {
         let name = serde_json::to_value(code).unwrap();
@@ -78,8 +84,8 @@ fn all() -> Vec<Golden> {
     all.extend(values::messages().into_iter().map(|one| golden(values::message_name(&one), one)));
     all.extend(values::events().into_iter().map(|one| golden(values::event_name(&one), one)));
     all.extend(values::effects().into_iter().map(|one| golden(values::effect_name(&one), one)));
-    all.extend(values::headers().into_iter().map(|(name, one)| golden(name, one)));
-    all.extend(values::chunk_records().into_iter().map(|(name, one)| golden(name, one)));
+    all.extend(records::headers().into_iter().map(|(name, one)| golden(name, one)));
+    all.extend(records::chunk_records().into_iter().map(|(name, one)| golden(name, one)));
     all
 }
 
@@ -170,7 +176,7 @@ fn drop_nulls(value: &mut Value) {
 /// Options are all optional, also those that are no `Option`.
 #[test]
 fn options_may_be_empty() {
-    let (_, header) = values::headers().remove(0);
+    let (_, header) = records::headers().remove(0);
     let mut value = serde_json::to_value(&header).unwrap();
     value["options"] = json!({});
     assert_eq!(serde_json::from_value::<JobHeader>(value).unwrap(), header);
@@ -179,7 +185,7 @@ fn options_may_be_empty() {
 /// A field that must be there is missed, not made up.
 #[test]
 fn required_fields_are_required() {
-    let (_, header) = values::headers().remove(0);
+    let (_, header) = records::headers().remove(0);
     for field in ["id", "revision", "state", "total_size", "limits", "uploaded", "last_event"] {
         let mut value = serde_json::to_value(&header).unwrap();
         assert!(value.as_object_mut().unwrap().remove(field).is_some());
@@ -219,6 +225,9 @@ fn every_variant_has_its_file() {
     assert_eq!(variants::<ChunkState>(&json!("?")), names(&values::all_chunk_states()));
     assert_eq!(variants::<GapReason>(&json!("?")), names(&values::all_gap_reasons()));
     assert_eq!(variants::<LlmMode>(&json!("?")), names(&values::all_llm_modes()));
+    assert_eq!(variants::<WebhookEvent>(&json!("?")), names(&records::all_webhook_events()));
+    assert_eq!(variants::<WebhookState>(&json!("?")), names(&records::all_webhook_states()));
+    assert_eq!(variants::<WebhookError>(&json!("?")), names(&records::all_webhook_errors()));
 }
 
 /// Bytes off the queue that are no message are an error, never a panic.

@@ -42,7 +42,9 @@ fn tasks(ledger: &Ledger, chunk: u32) -> Vec<u32> {
         Effect::PublishTask { .. }
         | Effect::PublishMerge { .. }
         | Effect::PublishAssembly { .. }
-        | Effect::DeleteTemporaryObjects { .. } => None,
+        | Effect::DeleteTemporaryObjects { .. }
+        | Effect::DeliverWebhook { .. }
+        | Effect::EraseJob { .. } => None,
     };
     ledger.effects.values().filter_map(|pending| epoch(&pending.effect)).collect()
 }

@@ -7,9 +7,11 @@ use proptest::prelude::*;
 use scriptorium_contracts::Timestamp;
 use scriptorium_contracts::failure::{Failure, FailureCode};
 use scriptorium_contracts::job::{
-    ChunkState, Effect, Input, JobState, Layout, Limits, MAX_CHUNKS, MAX_FILE_SIZE, MEGABYTE, NewJob,
-    StepError,
+    ChunkState, Effect, Input, JobHeader, JobState, Layout, Limits, MAX_CHUNKS, MAX_FILE_SIZE, MEGABYTE,
+    NewJob, StepError,
 };
+use scriptorium_contracts::message::Work;
+use scriptorium_contracts::webhook::WebhookTry;
 use support::ledger::Ledger;
 use support::samples;
 
@@ -36,6 +38,7 @@ fn raw() -> impl Strategy<Value = Raw> {
         FailureCode::StorageUnavailable,
         FailureCode::ObjectMissing,
         FailureCode::EngineFailed,
+        FailureCode::EngineUnavailable,
         FailureCode::WorkerLost,
         FailureCode::TimedOut,
         FailureCode::AssemblyFailed,
@@ -57,7 +60,7 @@ fn raw() -> impl Strategy<Value = Raw> {
 }
 
 fn input(raw: Raw, ledger: &Ledger) -> Input {
-    let Raw { kind, chunk, other, wrong_epoch, code, text, .. } = raw;
+    let Raw { kind, chunk, other, wrong_epoch, code, text, pause } = raw;
     let header = ledger.header();
     let current = if chunk < header.total_chunks() { ledger.chunk(chunk).epoch } else { 1 };
     // Of a divided chunk mostly a part that exists.
@@ -67,7 +70,7 @@ fn input(raw: Raw, ledger: &Ledger) -> Input {
     let epoch = wrong_epoch.unwrap_or(token);
     let failure = Failure::new(code, text.clone());
     let assembly = wrong_epoch.unwrap_or(header.assembly_epoch);
-    match kind {
+    let input = match kind {
         0..16 => Input::Uploaded { chunk },
         16..24 => Input::Started { chunk, part, epoch },
         24..28 => Input::Probed { media: samples::media() },
@@ -91,7 +94,29 @@ fn input(raw: Raw, ledger: &Ledger) -> Input {
         59 if other % 2 == 0 => Input::RedoFailed { chunk, epoch: assembly, failure },
         59 => Input::Assembled { epoch: assembly, text, summary: samples::summary() },
         60 => Input::AssemblyFailed { epoch: assembly, failure },
+        61 if other == 0 => Input::Delete { late_ms: pause },
+        62 => about_webhook(&header, other, wrong_epoch),
         _ => Input::Tick,
+    };
+    let ends = matches!(input, Input::Completed { .. } | Input::PartCompleted { .. } | Input::Failed { .. });
+    if ends && other % 2 == 0 {
+        let work = Work { decode_ms: pause, engine_ms: u64::from(other) };
+        return Input::Measured { work, of: Box::new(input) };
+    }
+    input
+}
+
+/// About the job's last message, or one that it does not have.
+fn about_webhook(header: &JobHeader, other: u32, wrong_token: Option<u32>) -> Input {
+    let (webhook, token) = header.webhooks.last().map_or((1, 1), |last| (last.number, last.token));
+    let token = wrong_token.unwrap_or(token);
+    match other % 4 {
+        0 | 1 => Input::WebhookTaken { webhook, token, by: u64::from(other) },
+        2 => {
+            let outcome = WebhookTry { at: START, duration_ms: 5, status: Some(500), error: None };
+            Input::WebhookTried { webhook, token, outcome, retry_after_ms: Some(u64::from(other)) }
+        }
+        _ => Input::RedeliverWebhook { webhook },
     }
 }
 

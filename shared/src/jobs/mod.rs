@@ -4,7 +4,9 @@
 //! remembered until they are done; [`Jobs::sweep_once`] performs those that nobody has performed. Everything here
 //! may run in several processes at once.
 
+mod delete;
 mod error;
+mod list;
 mod perform;
 mod sweep;
 #[cfg(test)]
@@ -15,9 +17,12 @@ use crate::clock;
 use crate::objects::Objects;
 use crate::queue::Queue;
 use crate::store::{Commit, Created, Idempotency, Store};
+use crate::webhook::DueWebhooks;
 use backon::{BackoffBuilder, ExponentialBuilder};
+pub use delete::{Deleted, Erased};
 pub use error::JobsError;
 use futures::future::BoxFuture;
+pub use list::{JobPage, JobQuery, MAX_LISTED_JOBS};
 use scriptorium_contracts::job::{self, Effect, Input, JobHeader, NewJob, PendingEffect, Step, StepError};
 use scriptorium_contracts::{JobId, Timestamp};
 use std::sync::Arc;
@@ -26,6 +31,8 @@ use tokio::sync::{Mutex, MutexGuard};
 
 /// How often a commit is tried while others advance the same job.
 const MAX_TRIES: usize = 50;
+/// How often a job is made for a key whose earlier job was deleted.
+const MAX_CREATIONS: usize = 3;
 /// How often one try may load further chunk records.
 const MAX_LOADS: usize = 8;
 /// Jobs are spread over this many locks.
@@ -43,6 +50,8 @@ pub struct Jobs {
     /// Those of this process who advance the same job wait for one another here, and do not spend their tries on
     /// conflicts. Correctness does not rest on it: the store's revision does.
     locks: Arc<[Mutex<()>]>,
+    /// Where the sweep puts the webhooks that are due.
+    pub(crate) due_webhooks: DueWebhooks,
 }
 
 /// Outcome of [`Jobs::create`].
@@ -66,7 +75,7 @@ enum Tried {
 impl Jobs {
     pub fn new(store: Store, queue: Queue, bus: Bus, objects: Objects) -> Self {
         let locks = (0..LOCKS).map(|_| Mutex::new(())).collect();
-        Self { store, queue, bus, objects, locks }
+        Self { store, queue, bus, objects, locks, due_webhooks: DueWebhooks::default() }
     }
 
     /// Makes a job.
@@ -77,17 +86,22 @@ impl Jobs {
     ) -> BoxFuture<'_, Result<CreatedJob, JobsError>> {
         Box::pin(async move {
             let step = job::create(new, clock::now());
-            match self.store.create(&step, idempotency).await? {
-                Created::New => {
-                    self.wake(step.header.id).await;
-                    Ok(CreatedJob::New(step.header))
-                }
-                Created::Existing(id) => {
-                    let header = self.header(id).await?.ok_or(JobsError::NoSuchJob(id))?;
-                    Ok(CreatedJob::Existing(header))
-                }
-                Created::KeyReused => Ok(CreatedJob::KeyReused),
+            for _ in 0..MAX_CREATIONS {
+                match self.store.create(&step, idempotency.clone()).await? {
+                    Created::New => {
+                        self.wake(step.header.id).await;
+                        return Ok(CreatedJob::New(step.header));
+                    }
+                    Created::Existing(id) => match self.header(id).await? {
+                        Some(header) => return Ok(CreatedJob::Existing(header)),
+                        // Deleted, and its records are about to go: with them the key is free. What is left of its objects
+                        // is known to its effects.
+                        None => self.store.delete(id).await?,
+                    },
+                    Created::KeyReused => return Ok(CreatedJob::KeyReused),
+                };
             }
+            Err(JobsError::Busy(step.header.id))
         })
     }
 
@@ -117,9 +131,10 @@ impl Jobs {
         })
     }
 
-    /// The job as it is now.
+    /// The job as it is now. One that was deleted is not there any more, though something of it may still be about to go.
     pub async fn header(&self, job: JobId) -> Result<Option<JobHeader>, JobsError> {
-        Ok(self.store.load(job, &[]).await?.map(|(header, _)| header))
+        let header = self.store.load(job, &[]).await?.map(|(header, _)| header);
+        Ok(header.filter(|header| header.deleted_at.is_none()))
     }
 
     /// Wakes the readers after a commit. A commit to Redis has done so itself, in the same script: even if its maker
@@ -148,6 +163,9 @@ impl Jobs {
             let Some((header, chunks)) = self.store.load(job, &wanted).await? else {
                 return Err(JobsError::NoSuchJob(job));
             };
+            if header.deleted_at.is_some() && !matches!(input, Input::Delete { .. }) {
+                return Err(JobsError::NoSuchJob(job));
+            }
             let now = clock::now();
             match job::step(&header, &chunks, input.clone(), now) {
                 Ok(None) => return Ok(Tried::Same(header)),
@@ -173,8 +191,8 @@ impl Jobs {
 }
 
 /// The messages that are due at once. They are sent right after the commit; so that no sweep sends them at the same
-/// time, they are remembered as due a little later. Deletions are left to the sweep, because they may take long, and
-/// who advances the job need not wait for them.
+/// time, they are remembered as due a little later. Deletions and webhooks are left to the sweep, because they may take long,
+/// and who advances the job need not wait for them.
 fn take_messages(step: &mut Step, now: Timestamp) -> Vec<PendingEffect> {
     let mut messages = Vec::new();
     for pending in step.effects.iter_mut().filter(|pending| pending.due <= now) {
@@ -183,7 +201,9 @@ fn take_messages(step: &mut Step, now: Timestamp) -> Vec<PendingEffect> {
                 messages.push(pending.clone());
                 pending.due = now.plus(PERFORM_GRACE_MS);
             }
-            Effect::DeleteTemporaryObjects { .. } => {}
+            Effect::DeleteTemporaryObjects { .. }
+            | Effect::DeliverWebhook { .. }
+            | Effect::EraseJob { .. } => {}
         }
     }
     messages

@@ -5,13 +5,15 @@ use super::{Jobs, JobsError};
 use crate::clock;
 use crate::objects::ObjectsError;
 use crate::queue::Topic;
-use crate::store::DueEffect;
+use crate::store::{DueEffect, EffectKey};
+use crate::webhook::DueWebhook;
 use futures::future::BoxFuture;
 use futures::future::join_all;
 use scriptorium_contracts::job::{
     ChunkRecord, ChunkState, Effect, JobHeader, PartState, PendingEffect, Redo,
 };
 use scriptorium_contracts::message::{ChunkTask, CoordinatorMessage, VERSION};
+use scriptorium_contracts::webhook::WebhookState;
 use scriptorium_contracts::{JobId, objects};
 use std::time::Duration;
 
@@ -23,7 +25,10 @@ const OBJECTS_TIMEOUT: Duration = Duration::from_secs(30);
 fn is_message(due: &DueEffect) -> bool {
     match due.effect {
         Ok(Effect::PublishTask { .. } | Effect::PublishMerge { .. } | Effect::PublishAssembly { .. }) => true,
-        Ok(Effect::DeleteTemporaryObjects { .. }) | Err(_) => false,
+        Ok(
+            Effect::DeleteTemporaryObjects { .. } | Effect::DeliverWebhook { .. } | Effect::EraseJob { .. },
+        )
+        | Err(_) => false,
     }
 }
 
@@ -49,7 +54,8 @@ impl Unavailable {
             Effect::PublishTask { .. } | Effect::PublishMerge { .. } | Effect::PublishAssembly { .. } => {
                 self.queue
             }
-            Effect::DeleteTemporaryObjects { .. } => self.objects,
+            Effect::DeleteTemporaryObjects { .. } | Effect::EraseJob { .. } => self.objects,
+            Effect::DeliverWebhook { .. } => false,
         }
     }
 
@@ -58,9 +64,18 @@ impl Unavailable {
             Effect::PublishTask { .. } | Effect::PublishMerge { .. } | Effect::PublishAssembly { .. } => {
                 self.queue = true;
             }
-            Effect::DeleteTemporaryObjects { .. } => self.objects = true,
+            Effect::DeleteTemporaryObjects { .. } | Effect::EraseJob { .. } => self.objects = true,
+            Effect::DeliverWebhook { .. } => {}
         }
     }
+}
+
+/// What has become of an effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Performed {
+    Done,
+    /// To others in this process, who see to it; until then it stays remembered.
+    HandedOn,
 }
 
 impl Jobs {
@@ -81,7 +96,7 @@ impl Jobs {
                     let (job, number) = (due.key.job, due.key.number);
                     match due.effect {
                         Ok(effect) => {
-                            if self.perform_or_leave(job, number, &effect, &mut unavailable).await {
+                            if self.perform_or_leave(due.key, &effect, &mut unavailable).await {
                                 done.push((job, number));
                             }
                         }
@@ -97,9 +112,10 @@ impl Jobs {
     /// Sends the messages of a commit of this process. What fails is left to the sweep.
     pub(super) async fn send_fresh(&self, job: JobId, messages: Vec<PendingEffect>) {
         let mut done = Vec::with_capacity(messages.len());
-        for PendingEffect { number, effect, .. } in messages {
-            match self.perform(&effect).await {
-                Ok(()) => done.push((job, number)),
+        for PendingEffect { number, due, effect } in messages {
+            match self.perform(EffectKey { due, job, number }, &effect).await {
+                Ok(Performed::Done) => done.push((job, number)),
+                Ok(Performed::HandedOn) => {}
                 Err(error) => tracing::warn!(%job, number, %error, "a message is left to the sweep"),
             }
         }
@@ -107,22 +123,17 @@ impl Jobs {
     }
 
     /// True if the effect is done with.
-    async fn perform_or_leave(
-        &self,
-        job: JobId,
-        number: u64,
-        effect: &Effect,
-        unavailable: &mut Unavailable,
-    ) -> bool {
+    async fn perform_or_leave(&self, key: EffectKey, effect: &Effect, unavailable: &mut Unavailable) -> bool {
+        let (job, number) = (key.job, key.number);
         if unavailable.concerns(effect) {
             return false;
         }
         let performed = match self.outdated(effect).await {
             Ok(true) => {
                 tracing::debug!(%job, number, "an outdated effect is dropped");
-                Ok(())
+                Ok(Performed::Done)
             }
-            Ok(false) => self.perform(effect).await,
+            Ok(false) => self.perform(key, effect).await,
             Err(error) => Err(error),
         };
         if let Err(error) = &performed {
@@ -131,7 +142,7 @@ impl Jobs {
                 unavailable.learn(effect);
             }
         }
-        performed.is_ok()
+        matches!(performed, Ok(Performed::Done))
     }
 
     /// All at once: the store writes them together.
@@ -144,22 +155,31 @@ impl Jobs {
         join_all(forget).await;
     }
 
-    async fn perform(&self, effect: &Effect) -> Result<(), JobsError> {
+    async fn perform(&self, key: EffectKey, effect: &Effect) -> Result<Performed, JobsError> {
         match effect {
             Effect::PublishTask { task } => {
-                Ok(self.queue.publish(Topic::Tasks, serde_json::to_vec(task)?).await?)
+                self.queue.publish(Topic::Tasks, serde_json::to_vec(task)?).await?;
             }
             Effect::PublishMerge { job, chunk, epoch } => {
                 let message =
                     CoordinatorMessage::Merge { version: VERSION, job: *job, chunk: *chunk, epoch: *epoch };
-                Ok(self.queue.publish(Topic::Coordinator, serde_json::to_vec(&message)?).await?)
+                self.queue.publish(Topic::Coordinator, serde_json::to_vec(&message)?).await?;
             }
-            Effect::PublishAssembly { job, epoch } => self.publish_assembly(*job, *epoch).await,
+            Effect::PublishAssembly { job, epoch } => self.publish_assembly(*job, *epoch).await?,
             Effect::DeleteTemporaryObjects { job } => {
                 let prefix = objects::temporary_prefix(*job);
-                in_time(self.objects.delete_prefix(&prefix)).await
+                in_time(self.objects.delete_prefix(&prefix)).await?;
+            }
+            Effect::DeliverWebhook { job: _, webhook, token, receiver } => {
+                let (webhook, token, receiver) = (*webhook, *token, receiver.clone());
+                self.due_webhooks.offer(DueWebhook { key, webhook, token, receiver });
+                return Ok(Performed::HandedOn);
+            }
+            Effect::EraseJob { job } => {
+                self.erase(*job).await?;
             }
         }
+        Ok(Performed::Done)
     }
 
     /// To be called before the last report of a task is acknowledged. A worker that was silent for long, or had the task of a
@@ -172,7 +192,7 @@ impl Jobs {
             return Ok(());
         }
         let prefix = objects::temporary_prefix(header.id);
-        in_time(self.objects.delete_prefix(&prefix)).await
+        in_time(self.objects.delete_prefix(&prefix)).await.map(|_| ())
     }
 
     pub(super) async fn publish_assembly(&self, job: JobId, epoch: u32) -> Result<(), JobsError> {
@@ -207,7 +227,12 @@ impl Jobs {
                 let header = self.header(*job).await?;
                 Ok(header.is_none_or(|header| header.state.is_final() || header.assembly_epoch != *epoch))
             }
-            Effect::DeleteTemporaryObjects { .. } => Ok(false),
+            Effect::DeleteTemporaryObjects { .. } | Effect::EraseJob { .. } => Ok(false),
+            Effect::DeliverWebhook { job, webhook, token, .. } => {
+                let header = self.header(*job).await?;
+                let webhook = header.as_ref().and_then(|header| header.webhook(*webhook));
+                Ok(webhook.is_none_or(|one| one.state != WebhookState::Pending || one.token != *token))
+            }
         }
     }
 

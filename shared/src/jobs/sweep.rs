@@ -52,7 +52,8 @@ impl Jobs {
             let taken: Vec<_> = taken.buffer_unordered(AT_ONCE).collect().await;
             for (job, outcome) in taken {
                 match outcome {
-                    Ok(()) => {}
+                    // Deleted in the meantime, or its time was over.
+                    Ok(()) | Err(JobsError::NoSuchJob(_)) => {}
                     Err(error) if error.retryable() => return Err(error),
                     // One damaged job must not keep the others from going on.
                     Err(error) => tracing::error!(%job, %error, "a job can't be taken up again"),
@@ -92,8 +93,10 @@ impl Jobs {
                 after = Some(*last);
                 stream::iter(page)
                     .for_each_concurrent(AT_ONCE, |job| async move {
-                        if let Err(error) = self.sweep_job(job, objects_answer).await {
-                            report(&error, Some(job));
+                        match self.sweep_job(job, objects_answer).await {
+                            // Deleted in the meantime, or its time was over.
+                            Ok(()) | Err(JobsError::NoSuchJob(_)) => {}
+                            Err(error) => report(&error, Some(job)),
                         }
                     })
                     .await;

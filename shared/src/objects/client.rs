@@ -233,17 +233,20 @@ impl Objects {
         }
     }
 
-    /// Deletes every object under the prefix, which must end with `/`. Harmless to repeat, also after a failure halfway.
-    pub async fn delete_prefix(&self, prefix: &str) -> Result<(), ObjectsError> {
+    /// Deletes every object under the prefix, which must end with `/`, and returns how many that were. Harmless to repeat, also
+    /// after a failure halfway.
+    pub async fn delete_prefix(&self, prefix: &str) -> Result<u64, ObjectsError> {
         if prefix.len() < 2 || !prefix.ends_with('/') {
             return Err(ObjectsError::Request("only a prefix that ends with '/' is deleted"));
         }
+        let mut deleted = 0;
         for _ in 0..DELETE_ROUNDS {
             // Always the first page: what it named is gone in the next round.
             let page = self.page(prefix, None).await?;
             if page.objects.is_empty() {
-                return Ok(());
+                return Ok(deleted);
             }
+            deleted += page.objects.len() as u64;
             for batch in page.objects.chunks(DELETE_BATCH) {
                 self.delete_batch(batch).await?;
             }

@@ -10,17 +10,20 @@
 //! - Events come back in the order of their ids without a hole, as they were written.
 //! - An effect is remembered from the commit that brought it until [`Store::effect_done`], which is harmless twice.
 //! - The cost of a commit does not depend on the number of chunks, events or jobs (but for index depth).
+//! - Jobs are listed in the order of their creation, each from [`Store::create`] on until it is deleted, or its time is over.
 //! - Records with fields that this program does not know are read; the unknown fields are left out at the next write.
 //! - A record that can't be understood is a [`StoreError::Damaged`], and no other job suffers from it.
 
 pub mod embedded;
 mod error;
+mod listing;
 mod redis;
 mod rows;
 
 pub use embedded::EmbeddedStore;
 pub use error::StoreError;
 use futures::future::BoxFuture;
+pub use listing::{JobKey, JobRange, ListedJob, Order};
 pub use redis::RedisStore;
 use scriptorium_contracts::event::EventRecord;
 use scriptorium_contracts::job::{ChunkRecord, Effect, JobHeader, Step};
@@ -192,6 +195,24 @@ impl Store {
         match self {
             Self::Embedded(store) => Box::pin(store.jobs_to_sweep(after, limit)),
             Self::Redis(store) => Box::pin(store.jobs_to_sweep(after, limit)),
+        }
+    }
+
+    /// Jobs in the order of their creation, from behind `range.after` on, at most `limit` of them. Only an *empty* page means
+    /// that there are no more.
+    pub fn jobs(&self, range: JobRange, limit: u32) -> BoxFuture<'_, Result<Vec<ListedJob>, StoreError>> {
+        match self {
+            Self::Embedded(store) => Box::pin(store.jobs(range, limit)),
+            Self::Redis(store) => Box::pin(store.jobs(range, limit)),
+        }
+    }
+
+    /// Forgets a job: header, chunk records, results, events, idempotency keys. What is still to be done for it
+    /// ([`Store::due_effects`]) is kept until it is done. Harmless twice. True if the job was there.
+    pub fn delete(&self, job: JobId) -> BoxFuture<'_, Result<bool, StoreError>> {
+        match self {
+            Self::Embedded(store) => Box::pin(store.delete(job)),
+            Self::Redis(store) => Box::pin(store.delete(job)),
         }
     }
 

@@ -1,8 +1,8 @@
 //! A step as text, and back: what every adapter stores.
 
 use super::StoreError;
-use scriptorium_contracts::JobId;
 use scriptorium_contracts::job::Step;
+use scriptorium_contracts::{JobId, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// A step, ready to be written.
@@ -13,6 +13,8 @@ pub(super) struct Rows {
     pub revision: u64,
     /// Belongs to `Store::jobs_to_sweep`.
     pub open: bool,
+    /// Place in `Store::jobs`.
+    pub created: Timestamp,
     pub header: String,
     pub chunks: Vec<(u32, String)>,
     pub results: Vec<(u32, String)>,
@@ -39,6 +41,7 @@ impl Rows {
             job: header.id,
             revision: header.revision,
             open: !header.state.is_final() || !header.objects_released,
+            created: header.created_at,
             header: encode(header)?,
             chunks: numbered(step.chunks.iter().map(|record| (record.index, record)))?,
             results: numbered(step.results.iter().map(|(chunk, result)| (*chunk, result)))?,

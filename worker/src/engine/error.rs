@@ -54,6 +54,9 @@ pub enum EngineError {
     /// The inference library reported a failure.
     #[error("the speech engine failed: {0}")]
     Inference(String),
+    /// The service that transcribes for us does not answer, or is too busy.
+    #[error("the speech-to-text service is not available: {0}")]
+    Unavailable(String),
     /// A thread of the engine could not be started.
     #[error("cannot start a thread of the speech engine: {0}")]
     Thread(#[from] std::io::Error),
@@ -67,7 +70,7 @@ impl EngineError {
     /// may be short of memory; an engine that is shutting down). The rest fails the same way each time.
     pub fn retryable(&self) -> bool {
         match self {
-            Self::Inference(_) | Self::Thread(_) | Self::Closed => true,
+            Self::Inference(_) | Self::Unavailable(_) | Self::Thread(_) | Self::Closed => true,
             Self::ModelMissing { .. }
             | Self::ModelInvalid { .. }
             | Self::NotBuilt

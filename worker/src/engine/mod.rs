@@ -1,4 +1,5 @@
-//! Engines turn sound into text ([`Engine`]). The one in here is [`Whisper`] on CTranslate2, with its own front end.
+//! Engines turn sound into text ([`Engine`]): [`Whisper`] on CTranslate2, with its own front end, and [`OpenAi`], a service
+//! elsewhere.
 //!
 //! A [`Window`] of up to 30 s of sound goes in, its [`WindowText`] comes out. Whisper's text is a pure function of the
 //! window, the model and the settings that are not about speed; never of what else was being transcribed, on
@@ -19,12 +20,14 @@
 //! | `vocab` | text ↔ tokens |
 //! | `queue` | batches and threads |
 //! | `model` | the bridge to CTranslate2 (feature `whisper`) |
+//! | `openai` | calls of a service with OpenAI's API |
 
 // Without the bridge nothing fills in or reads some of the fields.
 #![cfg_attr(not(feature = "whisper"), allow(dead_code))]
 
 mod error;
 mod mel;
+pub mod openai;
 mod quality;
 mod queue;
 mod request;
@@ -46,6 +49,7 @@ mod backend;
 mod backend;
 
 pub use error::EngineError;
+pub use openai::{OpenAi, OpenAiConfig};
 pub use whisper::{EngineConfig, Whisper};
 
 use async_trait::async_trait;
@@ -55,8 +59,8 @@ pub const SAMPLE_RATE: u32 = 16_000;
 /// Most samples of a window: 30 s.
 pub const MAX_WINDOW: usize = 480_000;
 
-/// What makes text of sound. [`Whisper`] computes it here; the tests have engines that only sleep, or end their process
-/// (`tests/engines`); a service elsewhere may be one too (ADR 12).
+/// What makes text of sound. [`Whisper`] computes it here, [`OpenAi`] asks a service; the tests have engines that only sleep,
+/// or end their process (`tests/engines`, ADR 12).
 ///
 /// An engine bounds what it does at once itself: a caller may offer as many windows as it likes, and waits.
 #[async_trait]
@@ -64,7 +68,8 @@ pub trait Engine: Send + Sync {
     /// The text of a window. Dropping the future abandons the window; what has begun may be finished, and its result let go.
     ///
     /// # Errors
-    /// [`EngineError::Window`], [`EngineError::Language`], [`EngineError::Inference`], [`EngineError::Closed`].
+    /// [`EngineError::Window`], [`EngineError::Language`], [`EngineError::Inference`],
+    /// [`EngineError::Unavailable`], [`EngineError::Closed`].
     async fn transcribe(&self, window: Window) -> Result<WindowText, EngineError>;
 
     /// The language spoken in up to 30 s of sound. An engine that knows only one says so without listening.
@@ -84,7 +89,7 @@ pub trait Engine: Send + Sync {
 /// What is running.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineInfo {
-    /// The kind of engine: `whisper`.
+    /// The kind of engine: `whisper`, `openai`.
     pub engine: &'static str,
     /// The model, as users call it.
     pub model: String,
@@ -160,4 +165,17 @@ pub struct Detected {
     pub language: String,
     /// 0 to 1.
     pub probability: f32,
+}
+
+/// Whether a window's samples keep its rules.
+fn check(samples: &[f32]) -> Result<(), EngineError> {
+    if samples.is_empty() {
+        Err(EngineError::Window("it has no samples"))
+    } else if samples.len() > MAX_WINDOW {
+        Err(EngineError::Window("it is longer than 30 s"))
+    } else if samples.iter().any(|sample| !sample.is_finite()) {
+        Err(EngineError::Window("a sample is not a finite number"))
+    } else {
+        Ok(())
+    }
 }

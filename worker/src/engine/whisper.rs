@@ -13,7 +13,7 @@ use super::queue::{self, Queue};
 use super::request::{Answer, Language, Request, Task};
 use super::vocab::Vocab;
 use super::window::{self, Prepared};
-use super::{Detected, Engine, EngineError, EngineInfo, MAX_WINDOW, Window, WindowText, vad};
+use super::{Detected, Engine, EngineError, EngineInfo, Window, WindowText, check, vad};
 
 /// How to run the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -191,17 +191,5 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-fn check(samples: &[f32]) -> Result<(), EngineError> {
-    if samples.is_empty() {
-        Err(EngineError::Window("it has no samples"))
-    } else if samples.len() > MAX_WINDOW {
-        Err(EngineError::Window("it is longer than 30 s"))
-    } else if samples.iter().any(|sample| !sample.is_finite()) {
-        Err(EngineError::Window("a sample is not a finite number"))
-    } else {
-        Ok(())
     }
 }

@@ -4,12 +4,16 @@ use scriptorium_contracts::job::MIN_FILE_SIZE;
 use serde_json::json;
 
 fn check(fields: Value) -> Result<NewJob, Problem> {
+    check_with(fields, &GatewayConfig::default())
+}
+
+fn check_with(fields: Value, config: &GatewayConfig) -> Result<NewJob, Problem> {
     let mut body = json!({"filename": "talk.mp3", "total_size": 524_288_000});
     if let (Some(body), Value::Object(fields)) = (body.as_object_mut(), fields) {
         body.extend(fields);
     }
     let request: InitRequest = json::parse(body.to_string().as_bytes())?;
-    request.check(JobId::new(uuid::Uuid::nil()), &GatewayConfig::default())
+    request.check(JobId::new(uuid::Uuid::nil()), config)
 }
 
 fn refused(fields: Value) -> (Code, String) {
@@ -100,11 +104,7 @@ fn fields_with_values_that_can_not_be_used() {
 
 #[test]
 fn what_this_version_can_not_do_is_refused_by_name() {
-    for (field, value) in [
-        ("use_llm", json!(true)),
-        ("webhook_url", json!("https://example.org/hook")),
-        ("checksum", json!({"algorithm": "sha256"})),
-    ] {
+    for (field, value) in [("use_llm", json!(true)), ("checksum", json!({"algorithm": "sha256"}))] {
         assert_eq!(refused(json!({ field: value })), (Code::NotSupportedYet, field.into()));
     }
     for harmless in [
@@ -112,6 +112,32 @@ fn what_this_version_can_not_do_is_refused_by_name() {
         json!({"webhook_url": null, "checksum": null, "language": null, "prompt": null, "llm_mode": null}),
     ] {
         check(harmless).unwrap();
+    }
+}
+
+#[test]
+fn webhooks_are_for_servers_that_can_sign() {
+    let hook = |url: &str, webhooks| {
+        let config = GatewayConfig { webhooks, ..GatewayConfig::default() };
+        check_with(json!({"webhook_url": url}), &config)
+    };
+    let refused = |url: &str, webhooks| {
+        let problem = hook(url, webhooks).unwrap_err();
+        assert_eq!(problem.extra["field"], "webhook_url");
+        (problem.code, problem.detail)
+    };
+    let (code, detail) = refused("https://example.org/hook", None);
+    assert_eq!(code, Code::WebhooksNotConfigured);
+    assert!(detail.contains("SCRIPTORIUM_WEBHOOK_SECRET"), "{detail}");
+    for url in ["http://example.org/", "https://10.0.0.1/", "https://127.1/", "https://[::1]/", "ftp://x/"] {
+        assert_eq!(refused(url, Some(Reach::Public)).0, Code::InvalidField, "{url}");
+    }
+    for (url, reach) in [
+        ("https://example.org/hook", Reach::Public),
+        ("http://127.0.0.1:8080/hook", Reach::Anywhere),
+        ("https://10.0.0.1/", Reach::Anywhere),
+    ] {
+        assert_eq!(hook(url, Some(reach)).unwrap().webhook_url.as_deref(), Some(url));
     }
 }
 

@@ -1,6 +1,6 @@
 //! A step in the making.
 
-use super::{ChunkRecord, ChunkState, Effect, JobHeader, JobState, PendingEffect, Step, StepError};
+use super::{ChunkRecord, ChunkState, Effect, JobHeader, JobState, PendingEffect, Step, StepError, webhook};
 use crate::event::{Event, EventRecord};
 use crate::{ids::Timestamp, transcript::ChunkResult};
 use std::collections::BTreeMap;
@@ -77,8 +77,12 @@ impl<'a> Change<'a> {
     }
 
     pub fn set_state(&mut self, state: JobState) {
+        let ends = state.is_final() && !self.header.state.is_final();
         self.header.state = state;
         self.header.finished_at = state.is_final().then_some(self.now);
+        if ends {
+            webhook::tell(self);
+        }
     }
 
     pub fn event(&mut self, event: Event) {

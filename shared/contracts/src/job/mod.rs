@@ -2,6 +2,7 @@
 
 mod change;
 mod chunk_set;
+mod delete;
 mod finish;
 mod layout;
 mod leases;
@@ -11,12 +12,18 @@ mod record;
 mod redo;
 pub(crate) mod retry;
 mod step;
+mod timing;
 mod upload;
+mod webhook;
 
 pub use chunk_set::ChunkSet;
+pub use delete::DELETED;
 pub use layout::{ChunkRange, Layout, LayoutError, MAX_CHUNKS, MAX_FILE_SIZE, MEGABYTE, MIN_FILE_SIZE};
 pub use parts::{MAX_PARTS, Part, PartState};
-pub use record::{ChunkRecord, ChunkState, JobHeader, JobOptions, JobState, LlmMode, TranscriptSummary};
+pub use record::{
+    ChunkRecord, ChunkState, CriticalPath, JobHeader, JobOptions, JobState, LlmMode, TranscriptSummary,
+};
 pub use redo::Redo;
 pub use retry::{Limits, retry_delay_ms};
 pub use step::{Effect, Input, NewJob, PendingEffect, Step, StepError, create, step};
+pub use webhook::{WEBHOOK_LEASE_MS, webhook_pause_ms};

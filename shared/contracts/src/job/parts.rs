@@ -64,7 +64,12 @@ pub struct Part {
 }
 
 /// The part, if the task with this token still owns it.
-fn owned(change: &Change<'_>, chunk: u32, part: u32, epoch: u32) -> Result<Option<Part>, StepError> {
+pub(super) fn owned(
+    change: &Change<'_>,
+    chunk: u32,
+    part: u32,
+    epoch: u32,
+) -> Result<Option<Part>, StepError> {
     let record = change.chunk(chunk)?;
     let part = record.parts.get(part as usize).copied();
     let alive = !change.header.state.is_final() && super::step::in_flight(record.state);

@@ -3,7 +3,7 @@
 use super::change::Change;
 use super::retry::next_try_ms;
 use super::step::in_flight;
-use super::{ChunkState, Effect, JobState, StepError, finish, leases, parts};
+use super::{ChunkState, Effect, JobState, StepError, finish, leases, parts, timing};
 use crate::event::Event;
 use crate::failure::{Failure, FailureCode};
 use crate::message::{ChunkTask, VERSION};
@@ -94,6 +94,7 @@ pub(super) fn completed(
     record.error = None;
     record.parts.clear();
     change.set_chunk_state(chunk, ChunkState::Completed)?;
+    timing::ended(change, chunk)?;
     let (text, language) = (result.text(), result.first_language().map(str::to_owned));
     change.event(Event::ChunkComplete { chunk_index: chunk, text, language });
     change.result(chunk, result);
@@ -160,6 +161,7 @@ pub(super) fn fail_chunk(change: &mut Change<'_>, chunk: u32, failure: Failure) 
     record.ended_at = Some(now);
     let attempts = record.attempts;
     change.set_chunk_state(chunk, ChunkState::Failed)?;
+    timing::ended(change, chunk)?;
     change.event(Event::ChunkFailed { chunk_index: chunk, error: failure, attempts, will_retry: false });
     Ok(())
 }
@@ -199,9 +201,13 @@ pub(super) fn task_lost(
 /// Gives the chunk a new token and publishes its task; of a divided chunk, what is left of it.
 pub(super) fn queue(change: &mut Change<'_>, chunk: u32, delay_ms: u64) -> Result<(), StepError> {
     change.set_chunk_state(chunk, ChunkState::Queued)?;
+    let now = change.now;
     let record = change.chunk_mut(chunk)?;
     record.epoch += 1;
-    record.waited_for = record.waiting_for.take().or(record.waited_for);
+    if let Some(needed) = record.waiting_for.take() {
+        record.waited_for = Some(needed);
+        record.ready_at = Some(now);
+    }
     record.started_at = None;
     record.lease_until = None;
     if !record.parts.is_empty() {

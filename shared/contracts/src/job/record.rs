@@ -1,7 +1,9 @@
 //! What is kept of a job: one header and one record a chunk.
 
 use super::{ChunkSet, Layout, Limits, Part, Redo};
+use crate::message::Work;
 use crate::transcript::{Coverage, Gap};
+use crate::webhook::Webhook;
 use crate::{failure::Failure, ids::JobId, ids::Timestamp, media::MediaInfo};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -80,6 +82,22 @@ pub struct TranscriptSummary {
     pub coverage: Option<Coverage>,
 }
 
+/// What the end of a job waited for: the way of the chunk that ended last. The milliseconds from the job's creation to
+/// that end are the sum of the three times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CriticalPath {
+    pub chunk: u32,
+    /// From the creation of the job until the chunk, and another one that it may have waited for, was there.
+    pub upload_ms: u64,
+    /// From there until its worker began; with earlier tries, if there were any.
+    pub queue_ms: u64,
+    /// With its worker; of a divided chunk from the first task to the merge.
+    pub processing_ms: u64,
+    /// Where the workers' time for the chunk went; of parts that ran side by side it is more than `processing_ms`.
+    pub work: Work,
+    pub ended_at: Timestamp,
+}
+
 /// The header of a job. Its sets always agree with the chunk records: `uploaded` holds the chunks that are not
 /// pending, `completed` and `failed` those in that state, `in_flight` the queued and processing ones, and `ready`
 /// the uploaded ones that wait for nothing but their turn.
@@ -131,8 +149,20 @@ pub struct JobHeader {
     pub redo: Option<Redo>,
     pub failure: Option<Failure>,
     pub summary: Option<TranscriptSummary>,
+    /// What the webhook was told or is to be told, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub webhooks: Vec<Webhook>,
     /// The temporary objects are deleted or about to be.
     pub objects_released: bool,
+    /// Of the chunk that has ended last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<CriticalPath>,
+    /// Of all the job's chunks together, tries that failed included.
+    #[serde(default, skip_serializing_if = "Work::is_zero")]
+    pub work: Work,
+    /// A user has deleted the job: what is left of it is about to go, and nothing happens to it any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted_at: Option<Timestamp>,
 }
 
 impl JobHeader {
@@ -148,6 +178,11 @@ impl JobHeader {
     /// The chunk whose upload helps most: the earliest that others wait for.
     pub fn advised_chunk(&self) -> Option<u32> {
         self.wanted.iter().next()
+    }
+
+    /// The message to the webhook with this number.
+    pub fn webhook(&self, number: u32) -> Option<&Webhook> {
+        self.webhooks.iter().find(|webhook| webhook.number == number)
     }
 
     /// Chunks that have ended, one way or the other.
@@ -185,7 +220,13 @@ pub struct ChunkRecord {
     #[serde(default, skip_serializing_if = "is_false")]
     pub divide: bool,
     pub uploaded_at: Option<Timestamp>,
+    /// When the chunk got its next turn after it had waited for another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_at: Option<Timestamp>,
     pub started_at: Option<Timestamp>,
+    /// Of all tasks for the chunk.
+    #[serde(default, skip_serializing_if = "Work::is_zero")]
+    pub work: Work,
     /// Until when a chunk in processing is its worker's; a sign of life moves it on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_until: Option<Timestamp>,
@@ -208,7 +249,9 @@ impl ChunkRecord {
             parts: Vec::new(),
             divide: false,
             uploaded_at: None,
+            ready_at: None,
             started_at: None,
+            work: Work::default(),
             lease_until: None,
             ended_at: None,
         }

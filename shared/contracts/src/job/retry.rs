@@ -91,9 +91,14 @@ pub(super) fn next_try_ms(limits: &Limits, code: FailureCode, attempts: u32, see
 pub fn retry_delay_ms(limits: &Limits, attempt: u32, seed: u64) -> u64 {
     const HOUR: u64 = 3_600_000;
     let doubled = limits.retry_delay_ms.saturating_mul(1 << attempt.saturating_sub(1).min(20)).min(HOUR);
+    jitter(doubled, seed)
+}
+
+/// Up to a fifth longer.
+pub(super) fn jitter(delay_ms: u64, seed: u64) -> u64 {
     // Fibonacci hashing (Knuth, The Art of Computer Programming 3, 6.4): spreads neighbouring seeds.
     let spread = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54;
-    doubled + doubled / 5 * spread / 1024
+    delay_ms + delay_ms / 5 * spread / 1024
 }
 
 #[cfg(test)]

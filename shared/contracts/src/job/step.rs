@@ -4,9 +4,10 @@ use super::change::Change;
 use super::{
     ChunkRecord, ChunkSet, ChunkState, JobHeader, JobOptions, JobState, Layout, Limits, TranscriptSummary,
 };
-use super::{finish, parts, processing, redo, upload};
+use super::{delete, finish, parts, processing, redo, timing, upload, webhook};
 use crate::event::{Event, EventRecord};
-use crate::message::{ChunkTask, VERSION};
+use crate::message::{ChunkTask, VERSION, Work};
+use crate::webhook::WebhookTry;
 use crate::{failure::Failure, ids::JobId, ids::Timestamp, media::MediaInfo, transcript::ChunkResult};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -85,6 +86,16 @@ pub enum Input {
     Cancel {
         reason: String,
     },
+    /// A user wants nothing of the job to be left. `late_ms`: for so long somebody may still store something, with a signed
+    /// URL that was given out before.
+    Delete {
+        late_ms: u64,
+    },
+    /// What a worker says at the end of a task, with where its time went.
+    Measured {
+        work: Work,
+        of: Box<Input>,
+    },
     /// Passages of these chunks are to be done again in the recording's language, before the transcript is put together.
     Redo {
         epoch: u32,
@@ -119,6 +130,24 @@ pub enum Input {
     EventsSeen {
         last: u64,
     },
+    /// Someone is about to try to deliver a message to the webhook, and nobody else may. Whether it was he tells the number
+    /// that he has chosen.
+    WebhookTaken {
+        webhook: u32,
+        token: u32,
+        by: u64,
+    },
+    /// What came of it, and the milliseconds that the receiver asks us to wait.
+    WebhookTried {
+        webhook: u32,
+        token: u32,
+        outcome: WebhookTry,
+        retry_after_ms: Option<u64>,
+    },
+    /// A user wants a message to the webhook sent now.
+    RedeliverWebhook {
+        webhook: u32,
+    },
     /// Time has passed: deadlines are looked at.
     Tick,
 }
@@ -136,8 +165,10 @@ impl Input {
             | Self::Failed { chunk, .. }
             | Self::TaskLost { chunk, .. }
             | Self::Retry { chunk } => Some(*chunk),
+            Self::Measured { of, .. } => of.chunk(),
             Self::Probed { .. }
             | Self::Cancel { .. }
+            | Self::Delete { .. }
             | Self::Redo { .. }
             | Self::RedoStarted { .. }
             | Self::Redone { .. }
@@ -145,6 +176,9 @@ impl Input {
             | Self::Assembled { .. }
             | Self::AssemblyFailed { .. }
             | Self::EventsSeen { .. }
+            | Self::WebhookTaken { .. }
+            | Self::WebhookTried { .. }
+            | Self::RedeliverWebhook { .. }
             | Self::Tick => None,
         }
     }
@@ -169,6 +203,20 @@ pub enum Effect {
     },
     /// Delete the chunks and the init section.
     DeleteTemporaryObjects {
+        job: JobId,
+    },
+    /// Tell the job's webhook how it ended.
+    DeliverWebhook {
+        job: JobId,
+        /// The number of the message.
+        webhook: u32,
+        /// Fencing token of the message.
+        token: u32,
+        /// Host and port.
+        receiver: String,
+    },
+    /// Delete everything of the job: its objects, then its records.
+    EraseJob {
         job: JobId,
     },
 }
@@ -238,7 +286,11 @@ pub fn create(new: NewJob, now: Timestamp) -> Step {
         redo: None,
         failure: None,
         summary: None,
+        webhooks: Vec::new(),
         objects_released: false,
+        path: None,
+        work: Work::default(),
+        deleted_at: None,
     };
     let event = Event::Initialized { parent_job_id: header.id, total_chunks };
     Step {
@@ -263,50 +315,68 @@ pub fn step(
     {
         return Err(StepError::NoSuchChunk(chunk));
     }
-    let mut change = Change::new(header, chunks, now);
-    match input {
-        Input::Uploaded { chunk } => upload::uploaded(&mut change, chunk)?,
-        Input::Retry { chunk } => upload::retry(&mut change, chunk)?,
-        Input::Started { chunk, part: None, epoch } => processing::started(&mut change, chunk, epoch)?,
-        Input::Started { chunk, part: Some(part), epoch } => {
-            parts::started(&mut change, chunk, part, epoch)?;
-        }
-        Input::Probed { media } => processing::probed(&mut change, media),
-        Input::NeedsChunk { chunk, epoch, needed } => {
-            processing::needs_chunk(&mut change, chunk, epoch, needed)?;
-        }
-        Input::Completed { chunk, epoch, result } => {
-            processing::completed(&mut change, chunk, epoch, *result)?;
-        }
-        Input::Planned { chunk, epoch, parts } => parts::planned(&mut change, chunk, epoch, &parts)?,
-        Input::PartCompleted { chunk, part, epoch } => {
-            parts::completed(&mut change, chunk, part, epoch)?;
-        }
-        Input::Failed { chunk, part: None, epoch, failure } => {
-            processing::failed(&mut change, chunk, epoch, failure)?;
-        }
-        Input::Failed { chunk, part: Some(part), epoch, failure } => {
-            parts::failed(&mut change, chunk, part, epoch, failure)?;
-        }
-        Input::TaskLost { chunk, part: None, epoch, deaths } => {
-            processing::task_lost(&mut change, chunk, epoch, deaths)?;
-        }
-        Input::TaskLost { chunk, part: Some(part), epoch, deaths } => {
-            parts::task_lost(&mut change, chunk, part, epoch, deaths)?;
-        }
-        Input::Cancel { reason } => finish::cancel(&mut change, reason),
-        Input::Redo { epoch, language, chunks } => redo::begin(&mut change, epoch, language, chunks),
-        Input::RedoStarted { chunk, epoch } => redo::started(&mut change, chunk, epoch),
-        Input::Redone { chunk, epoch } => redo::done(&mut change, chunk, epoch),
-        Input::RedoFailed { chunk, epoch, failure } => redo::failed(&mut change, chunk, epoch, &failure),
-        Input::Assembled { epoch, text, summary } => finish::assembled(&mut change, epoch, text, summary),
-        Input::AssemblyFailed { epoch, failure } => finish::assembly_failed(&mut change, epoch, failure),
-        Input::EventsSeen { last } => change.fill_events(last),
-        Input::Tick => finish::tick(&mut change)?,
+    if header.deleted_at.is_some() {
+        return Ok(None);
     }
+    let mut change = Change::new(header, chunks, now);
+    apply(&mut change, input)?;
     processing::dispatch(&mut change)?;
     finish::assemble_if_all_ended(&mut change);
     Ok(change.finish())
+}
+
+fn apply(change: &mut Change<'_>, input: Input) -> Result<(), StepError> {
+    match input {
+        Input::Uploaded { chunk } => upload::uploaded(change, chunk)?,
+        Input::Retry { chunk } => upload::retry(change, chunk)?,
+        Input::Started { chunk, part: None, epoch } => processing::started(change, chunk, epoch)?,
+        Input::Started { chunk, part: Some(part), epoch } => {
+            parts::started(change, chunk, part, epoch)?;
+        }
+        Input::Probed { media } => processing::probed(change, media),
+        Input::NeedsChunk { chunk, epoch, needed } => {
+            processing::needs_chunk(change, chunk, epoch, needed)?;
+        }
+        Input::Completed { chunk, epoch, result } => {
+            processing::completed(change, chunk, epoch, *result)?;
+        }
+        Input::Planned { chunk, epoch, parts } => parts::planned(change, chunk, epoch, &parts)?,
+        Input::PartCompleted { chunk, part, epoch } => {
+            parts::completed(change, chunk, part, epoch)?;
+        }
+        Input::Failed { chunk, part: None, epoch, failure } => {
+            processing::failed(change, chunk, epoch, failure)?;
+        }
+        Input::Failed { chunk, part: Some(part), epoch, failure } => {
+            parts::failed(change, chunk, part, epoch, failure)?;
+        }
+        Input::TaskLost { chunk, part: None, epoch, deaths } => {
+            processing::task_lost(change, chunk, epoch, deaths)?;
+        }
+        Input::TaskLost { chunk, part: Some(part), epoch, deaths } => {
+            parts::task_lost(change, chunk, part, epoch, deaths)?;
+        }
+        Input::Cancel { reason } => finish::cancel(change, reason),
+        Input::Delete { late_ms } => delete::delete(change, late_ms),
+        Input::Measured { work, of } => {
+            timing::worked(change, &of, work)?;
+            apply(change, *of)?;
+        }
+        Input::Redo { epoch, language, chunks } => redo::begin(change, epoch, language, chunks),
+        Input::RedoStarted { chunk, epoch } => redo::started(change, chunk, epoch),
+        Input::Redone { chunk, epoch } => redo::done(change, chunk, epoch),
+        Input::RedoFailed { chunk, epoch, failure } => redo::failed(change, chunk, epoch, &failure),
+        Input::Assembled { epoch, text, summary } => finish::assembled(change, epoch, text, summary),
+        Input::AssemblyFailed { epoch, failure } => finish::assembly_failed(change, epoch, failure),
+        Input::EventsSeen { last } => change.fill_events(last),
+        Input::WebhookTaken { webhook, token, by } => webhook::taken(change, webhook, token, by),
+        Input::WebhookTried { webhook, token, outcome, retry_after_ms } => {
+            webhook::tried(change, webhook, token, outcome, retry_after_ms);
+        }
+        Input::RedeliverWebhook { webhook } => webhook::redeliver(change, webhook),
+        Input::Tick => finish::tick(change)?,
+    }
+    Ok(())
 }
 
 /// True for the states in which a chunk belongs to a worker.

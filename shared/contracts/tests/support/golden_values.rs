@@ -1,14 +1,13 @@
-//! One value of everything that is written to a store or a queue, with the name of its golden file.
+//! One value of everything that is written to a queue or an object, with the name of its golden file. What a job store holds of
+//! a job is in `golden_records`.
 
-use super::samples::{job, media, new_job, options, passage, result_of, summary};
+use super::samples::{job, media, options, passage, result_of};
 use scriptorium_contracts::Timestamp;
 use scriptorium_contracts::event::Event;
 use scriptorium_contracts::failure::{Failure, FailureCode};
-use scriptorium_contracts::job::{
-    ChunkRecord, ChunkState, Effect, JobHeader, JobState, LlmMode, Part, PartState, Redo, create,
-};
+use scriptorium_contracts::job::{ChunkState, Effect, JobState, LlmMode};
 use scriptorium_contracts::message::{
-    ChunkTask, CoordinatorMessage, PartTask, RedoTask, Report, WorkerReport,
+    ChunkTask, CoordinatorMessage, PartTask, RedoTask, Report, Work, WorkerReport,
 };
 use scriptorium_contracts::plan::{ChunkPlan, PassagePlan, RedoChunk, RedoList};
 use scriptorium_contracts::transcript::{
@@ -99,7 +98,16 @@ pub fn result_with_words() -> ChunkResult {
 }
 
 pub fn report(report: Report) -> WorkerReport {
-    WorkerReport { version: 1, job: job(), chunk: 3, epoch: 2, part: None, redo: false, report }
+    WorkerReport { version: 1, job: job(), chunk: 3, epoch: 2, part: None, redo: false, work: None, report }
+}
+
+/// At the end of a task.
+pub fn measured_report() -> WorkerReport {
+    WorkerReport { part: Some(2), work: Some(work()), ..report(Report::PartCompleted {}) }
+}
+
+pub fn work() -> Work {
+    Work { decode_ms: 310, engine_ms: 4_750 }
 }
 
 pub fn reports() -> Vec<Report> {
@@ -192,6 +200,8 @@ pub fn effects() -> Vec<Effect> {
         Effect::PublishMerge { job: job(), chunk: 3, epoch: 9 },
         Effect::PublishAssembly { job: job(), epoch: 2 },
         Effect::DeleteTemporaryObjects { job: job() },
+        Effect::DeliverWebhook { job: job(), webhook: 2, token: 3, receiver: "example.org:8443".to_owned() },
+        Effect::EraseJob { job: job() },
     ]
 }
 
@@ -201,12 +211,14 @@ pub const fn effect_name(effect: &Effect) -> &'static str {
         Effect::PublishMerge { .. } => "effect_publish_merge",
         Effect::PublishAssembly { .. } => "effect_publish_assembly",
         Effect::DeleteTemporaryObjects { .. } => "effect_delete_temporary_objects",
+        Effect::DeliverWebhook { .. } => "effect_deliver_webhook",
+        Effect::EraseJob { .. } => "effect_erase_job",
     }
 }
 
 /// Those that came after the file of the first ones: each has its own.
 pub fn later_failure_codes() -> Vec<FailureCode> {
-    vec![FailureCode::ObjectMissing]
+    vec![FailureCode::ObjectMissing, FailureCode::EngineUnavailable]
 }
 
 pub fn first_failure_codes() -> Vec<FailureCode> {
@@ -256,122 +268,6 @@ pub fn all_gap_reasons() -> Vec<GapReason> {
 
 pub fn all_llm_modes() -> Vec<LlmMode> {
     vec![LlmMode::PerChunk, LlmMode::PostProcess]
-}
-
-pub fn headers() -> Vec<(&'static str, JobHeader)> {
-    let mut plain = new_job();
-    plain.options = Default::default();
-    plain.metadata.clear();
-    plain.webhook_url = None;
-    let created = create(plain, NOW).header;
-    let mut processing = create(new_job(), NOW).header;
-    processing.revision = 19;
-    processing.state = JobState::Processing;
-    processing.updated_at = NOW.plus(9_000);
-    processing.last_upload_at = Some(NOW.plus(8_000));
-    processing.media = Some(media());
-    processing.uploaded = (0..5).collect();
-    processing.ready = [2].into_iter().collect();
-    processing.in_flight = [3, 4].into_iter().collect();
-    processing.completed = [0].into_iter().collect();
-    processing.failed = [1].into_iter().collect();
-    processing.text_chunks = 1;
-    processing.progress = 60;
-    processing.progress_at = NOW.plus(8_500);
-    processing.last_event = 14;
-    processing.last_effect = 6;
-    let mut redoing = processing.clone();
-    redoing.state = JobState::Assembling;
-    redoing.ready = Default::default();
-    redoing.in_flight = Default::default();
-    redoing.completed = [0, 2, 3, 4].into_iter().collect();
-    redoing.assembly_epoch = 1;
-    redoing.redo = Some(Redo {
-        language: "en".to_owned(),
-        waiting: [4].into_iter().collect(),
-        under_way: [2, 3].into_iter().collect(),
-        attempts: 1,
-        losses: 0,
-        leases: Default::default(),
-        failed: [0].into_iter().collect(),
-    });
-    let mut redoing_leased = redoing.clone();
-    if let Some(redo) = &mut redoing_leased.redo {
-        redo.leases.push((2, NOW.plus(15_000)));
-    }
-    let mut finished = processing.clone();
-    finished.state = JobState::CompletedWithErrors;
-    finished.finished_at = Some(NOW.plus(20_000));
-    finished.ready = Default::default();
-    finished.in_flight = Default::default();
-    finished.completed = [0, 2, 3, 4].into_iter().collect();
-    finished.assembly_epoch = 1;
-    finished.summary = Some(summary());
-    let mut failed = processing.clone();
-    failed.state = JobState::Failed;
-    failed.finished_at = Some(NOW.plus(10_000));
-    failed.failure = Some(failure());
-    failed.objects_released = true;
-    vec![
-        ("job_header_created", created),
-        ("job_header_processing", processing),
-        ("job_header_redoing", redoing),
-        ("job_header_redoing_leased", redoing_leased),
-        ("job_header_completed_with_errors", finished),
-        ("job_header_failed", failed),
-    ]
-}
-
-pub fn chunk_records() -> Vec<(&'static str, ChunkRecord)> {
-    let pending = ChunkRecord::pending(4);
-    let mut awaited = pending.clone();
-    awaited.waiters = [2, 3, 5].into_iter().collect();
-    let mut waiting = ChunkRecord::pending(3);
-    waiting.state = ChunkState::Uploaded;
-    waiting.epoch = 1;
-    waiting.waiting_for = Some(4);
-    waiting.uploaded_at = Some(NOW);
-    let mut processing = waiting.clone();
-    processing.state = ChunkState::Processing;
-    processing.epoch = 2;
-    processing.waiting_for = None;
-    processing.waited_for = Some(4);
-    processing.started_at = Some(NOW.plus(40));
-    let mut leased = processing.clone();
-    leased.lease_until = Some(NOW.plus(15_040));
-    let mut failed = processing.clone();
-    failed.state = ChunkState::Failed;
-    failed.attempts = 4;
-    failed.error = Some(failure());
-    failed.ended_at = Some(NOW.plus(900));
-    let mut divided = processing.clone();
-    divided.epoch = 5;
-    let part = Part {
-        state: PartState::Completed,
-        first: 0,
-        count: 10,
-        epoch: 3,
-        attempts: 1,
-        losses: 0,
-        lease_until: None,
-    };
-    divided.parts = vec![
-        part,
-        Part { state: PartState::Processing, first: 10, epoch: 4, ..part },
-        Part { state: PartState::Queued, first: 20, count: 4, epoch: 5, ..part },
-    ];
-    let mut divided_leased = divided.clone();
-    divided_leased.parts[1].lease_until = Some(NOW.plus(15_040));
-    vec![
-        ("chunk_record_divided", divided),
-        ("chunk_record_divided_leased", divided_leased),
-        ("chunk_record_leased", leased),
-        ("chunk_record_pending", pending),
-        ("chunk_record_awaited", awaited),
-        ("chunk_record_waiting", waiting),
-        ("chunk_record_processing", processing),
-        ("chunk_record_failed", failed),
-    ]
 }
 
 pub fn transcript() -> Transcript {

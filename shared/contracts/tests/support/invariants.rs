@@ -5,6 +5,7 @@ use scriptorium_contracts::event::Event;
 use scriptorium_contracts::job::{
     ChunkRecord, ChunkSet, ChunkState, Effect, Input, JobHeader, JobState, MAX_PARTS, Part, PartState, Step,
 };
+use scriptorium_contracts::webhook::{MAX_TRIES_KEPT, MAX_WEBHOOKS, WebhookState};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The chunks of a job that may be with workers.
@@ -27,10 +28,15 @@ fn record_bound(input: &Input, slots: usize) -> usize {
         Input::Started { .. } => 1,
         Input::Retry { .. } => 2 + 2 * slots,
         Input::Redo { .. } | Input::RedoStarted { .. } | Input::Redone { .. } | Input::RedoFailed { .. } => 0,
+        Input::Measured { of, .. } => record_bound(of, slots),
         Input::Cancel { .. }
+        | Input::Delete { .. }
         | Input::Assembled { .. }
         | Input::AssemblyFailed { .. }
-        | Input::EventsSeen { .. } => 0,
+        | Input::EventsSeen { .. }
+        | Input::WebhookTaken { .. }
+        | Input::WebhookTried { .. }
+        | Input::RedeliverWebhook { .. } => 0,
         // The leases of the slots, and a batch that is late.
         Input::Tick => 64 + slots,
     }
@@ -54,8 +60,15 @@ pub fn check_step(
     for (number, pending) in (before.last_effect + 1..).zip(&step.effects) {
         assert_eq!(pending.number, number);
         assert!(pending.due >= now);
-        let deletes = matches!(pending.effect, Effect::DeleteTemporaryObjects { .. });
-        assert_eq!(deletes, after.state.is_final(), "{:?} in state {:?}", pending.effect, after.state);
+        let tells = matches!(pending.effect, Effect::DeliverWebhook { .. });
+        let deletes =
+            matches!(pending.effect, Effect::DeleteTemporaryObjects { .. } | Effect::EraseJob { .. });
+        assert!(
+            tells || deletes == after.state.is_final(),
+            "{:?} in state {:?}",
+            pending.effect,
+            after.state
+        );
     }
     let bound = record_bound(input, slots(before) as usize);
     assert!(step.chunks.len() <= bound, "{input:?} changed {} records", step.chunks.len());
@@ -63,10 +76,31 @@ pub fn check_step(
     check_result(input, step);
     check_events(before, step);
     assert_eq!(after.finished_at.is_some(), after.state.is_final());
+    check_webhooks(before, after, input);
     assert!(after.objects_released >= before.objects_released);
     assert!(after.assembly_epoch >= before.assembly_epoch);
     if before.state.is_final() && !after.state.is_final() {
         assert!(matches!(input, Input::Retry { .. }), "{input:?} reopened a job");
+    }
+}
+
+/// Each end is told in a message of its own, and what was to be sent is never sent otherwise.
+fn check_webhooks(before: &JobHeader, after: &JobHeader, input: &Input) {
+    assert!(after.webhooks.len() <= MAX_WEBHOOKS);
+    let last = |header: &JobHeader| header.webhooks.last().map_or(0, |webhook| webhook.number);
+    let ended = after.state.is_final() && !before.state.is_final() && after.webhook_url.is_some();
+    assert_eq!(last(after), last(before) + u32::from(ended), "{input:?}");
+    for webhook in &after.webhooks {
+        assert!(webhook.tries.len() <= MAX_TRIES_KEPT && webhook.attempts <= 8);
+        assert_eq!(webhook.due.is_some(), webhook.state == WebhookState::Pending);
+        assert!(webhook.holder.is_none() || webhook.state == WebhookState::Pending);
+        if let Some(old) = before.webhook(webhook.number) {
+            assert!(webhook.token >= old.token);
+            assert_eq!(webhook == old, webhook.token == old.token, "a change without a new token");
+            assert_eq!(webhook.body(after.id).unwrap(), old.body(before.id).unwrap());
+            let settled = old.state != WebhookState::Pending && webhook.state == WebhookState::Pending;
+            assert!(!settled || matches!(input, Input::RedeliverWebhook { .. }), "{input:?}");
+        }
     }
 }
 
@@ -75,8 +109,9 @@ fn check_result(input: &Input, step: &Step) {
     let told: Vec<u32> = step.events.iter().filter_map(|record| complete_chunk(&record.event)).collect();
     let kept: Vec<u32> = step.results.iter().map(|(chunk, _)| *chunk).collect();
     assert_eq!(told, kept);
+    let report = if let Input::Measured { of, .. } = input { of } else { input };
     for (chunk, result) in &step.results {
-        let Input::Completed { chunk: from, epoch, result: sent } = input else {
+        let Input::Completed { chunk: from, epoch, result: sent } = report else {
             panic!("a result out of {input:?}");
         };
         assert_eq!((chunk, result), (from, &**sent));

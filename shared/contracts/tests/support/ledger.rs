@@ -7,6 +7,7 @@ use scriptorium_contracts::job::{
     ChunkRecord, Effect, Input, JobHeader, NewJob, PendingEffect, StepError, create, step,
 };
 use scriptorium_contracts::transcript::ChunkResult;
+use scriptorium_contracts::webhook::WebhookState;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Records are kept as JSON, as the real stores keep them: what does not survive writing and reading shows.
@@ -19,6 +20,8 @@ pub struct Ledger {
     pub published: BTreeSet<(u32, u32)>,
     pub assemblies: BTreeSet<u32>,
     pub deletions: u32,
+    /// Numbers and tokens of messages to the webhook.
+    pub deliveries: BTreeSet<(u32, u32)>,
     /// Whether all records are looked at after each step; costs time proportional to the job.
     pub thorough: bool,
     /// The most records that one step has changed.
@@ -44,6 +47,7 @@ impl Ledger {
             published: BTreeSet::new(),
             assemblies: BTreeSet::new(),
             deletions: 0,
+            deliveries: BTreeSet::new(),
             thorough: true,
             most_changed: 0,
         }
@@ -111,8 +115,21 @@ impl Ledger {
             let header = self.header();
             assert_eq!(header, done.header, "the header changes when written and read");
             invariants::check_records(&header, &self.chunks());
+            self.check_webhooks(&header);
         }
         Ok(Applied { changed: true, events })
+    }
+
+    /// What is to be delivered has an effect that will do it, whoever dies.
+    fn check_webhooks(&self, header: &JobHeader) {
+        for webhook in header.webhooks.iter().filter(|webhook| webhook.state == WebhookState::Pending) {
+            let does = |effect: &Effect| {
+                matches!(effect, Effect::DeliverWebhook { webhook: number, token, .. }
+                    if (*number, *token) == (webhook.number, webhook.token))
+            };
+            let found = self.effects.values().find(|pending| does(&pending.effect));
+            assert_eq!(found.map(|pending| pending.due), webhook.due, "{webhook:?}");
+        }
     }
 
     fn remember(&mut self, pending: PendingEffect, assembly_epoch: u32) {
@@ -138,6 +155,15 @@ impl Ledger {
                 self.deletions += 1;
                 assert_eq!(self.deletions, 1, "objects deleted twice");
             }
+            Effect::DeliverWebhook { webhook, token, receiver, .. } => {
+                assert!(
+                    self.deliveries.insert((*webhook, *token)),
+                    "the token of a delivery was given before"
+                );
+                assert_eq!(self.header().webhook(*webhook).map(|one| one.token), Some(*token));
+                assert_eq!(receiver, "example.org");
+            }
+            Effect::EraseJob { .. } => assert!(self.header().deleted_at.is_some()),
         }
         self.effects.insert(pending.number, pending);
     }

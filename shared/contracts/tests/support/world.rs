@@ -13,6 +13,7 @@ use scriptorium_contracts::job::{
 };
 use scriptorium_contracts::message::{ChunkTask, PartTask};
 use scriptorium_contracts::transcript::{Gap, GapReason};
+use scriptorium_contracts::webhook::{Webhook, WebhookTry};
 use std::collections::BTreeSet;
 
 pub struct World {
@@ -179,10 +180,26 @@ impl World {
             Effect::PublishTask { task } => self.tasks.push(task),
             Effect::PublishMerge { chunk, epoch, .. } => self.merges.push((chunk, epoch)),
             Effect::PublishAssembly { epoch, .. } => self.assemblies.push(epoch),
-            Effect::DeleteTemporaryObjects { .. } => {}
+            Effect::DeleteTemporaryObjects { .. } | Effect::EraseJob { .. } => {}
+            Effect::DeliverWebhook { webhook, token, .. } => self.deliver_webhook(webhook, token, pick),
         }
         if !dies {
             self.ledger.effects.remove(&due[index]);
+        }
+    }
+
+    /// The receiver answers well, badly, wants no more, or its answer gets lost.
+    fn deliver_webhook(&mut self, webhook: u32, token: u32, pick: usize) {
+        let by = pick as u64;
+        self.advance(Input::WebhookTaken { webhook, token, by });
+        let taken =
+            |one: &&Webhook| one.token == token + 1 && one.holder.is_some_and(|holder| holder.by == by);
+        let header = self.ledger.header();
+        let Some(token) = header.webhook(webhook).filter(taken).map(|one| one.token) else { return };
+        let status = [200, 500, 204, 410, 302][pick % 5];
+        let outcome = WebhookTry { at: self.now, duration_ms: 5, status: Some(status), error: None };
+        if pick % 7 != 6 {
+            self.soup.push(Input::WebhookTried { webhook, token, outcome, retry_after_ms: None });
         }
     }
 

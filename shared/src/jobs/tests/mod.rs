@@ -22,11 +22,14 @@ macro_rules! on_each_store {
 }
 
 mod advance;
+mod delete;
+mod list;
 mod lost_second;
 mod peers;
 mod random;
 mod restart;
 mod sweep;
+mod webhooks;
 
 use super::Jobs;
 use crate::bus::{Bus, EmbeddedBus, RedisBus};

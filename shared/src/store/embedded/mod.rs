@@ -13,7 +13,9 @@ mod write;
 mod tests;
 
 use super::rows::{Rows, decode};
-use super::{Commit, Created, DueEffect, EffectKey, Idempotency, MAX_EVENT_PAGE_BYTES, StoreError};
+use super::{
+    Commit, Created, DueEffect, EffectKey, Idempotency, JobRange, ListedJob, MAX_EVENT_PAGE_BYTES, StoreError,
+};
 use rusqlite::Connection;
 use scriptorium_contracts::event::EventRecord;
 use scriptorium_contracts::job::{ChunkRecord, JobHeader, Step};
@@ -147,6 +149,19 @@ impl EmbeddedStore {
             .into_iter()
             .map(|(key, effect)| DueEffect { key, effect: decode("effect", key.job, &effect) })
             .collect())
+    }
+
+    pub(super) async fn jobs(&self, range: JobRange, limit: u32) -> Result<Vec<ListedJob>, StoreError> {
+        let limit = limit.min(MAX_PAGE);
+        let jobs = self.read(move |connection| read::jobs(connection, &range, limit)).await?;
+        Ok(jobs
+            .into_iter()
+            .map(|(key, header)| ListedJob { key, header: decode("header", key.job, &header) })
+            .collect())
+    }
+
+    pub(super) async fn delete(&self, job: JobId) -> Result<bool, StoreError> {
+        self.write(move |connection| write::delete(connection, job)).await
     }
 
     pub(super) async fn next_due(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {

@@ -9,7 +9,8 @@ use std::time::Duration;
 /// `MIGRATIONS[n]` leads from schema `n` to `n + 1`. Those that have been in a release are never changed.
 ///
 /// Job ids are the 16 bytes of the UUID, times are milliseconds since 1970, records are JSON.
-const MIGRATIONS: &[&str] = &["
+pub(super) const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE jobs (
         id BLOB PRIMARY KEY NOT NULL,
         revision INTEGER NOT NULL,
@@ -57,7 +58,16 @@ const MIGRATIONS: &[&str] = &["
         expires INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX idempotency_expires ON idempotency (expires);
-"];
+",
+    // Jobs are listed in the order of their creation, and deleted with their keys.
+    "
+    ALTER TABLE jobs ADD COLUMN created INTEGER NOT NULL DEFAULT 0;
+    UPDATE jobs SET created = CASE WHEN json_valid(header)
+        THEN coalesce(CAST(json_extract(header, '$.created_at') AS INTEGER), 0) ELSE 0 END;
+    CREATE INDEX jobs_created ON jobs (created, id);
+    CREATE INDEX idempotency_job ON idempotency (job);
+",
+];
 
 /// Statements that a connection keeps prepared.
 const PREPARED: usize = 64;

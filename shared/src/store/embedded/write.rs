@@ -69,9 +69,16 @@ fn insert_job(connection: &Connection, rows: &Rows) -> Result<bool, StoreError> 
     let insert = || -> rusqlite::Result<bool> {
         let inserted = connection
             .prepare_cached(
-                "INSERT INTO jobs (id, revision, open, header) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+                "INSERT INTO jobs (id, revision, open, header, created) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT DO NOTHING",
             )?
-            .execute(params![bytes(rows.job), sql(rows.revision), rows.open, rows.header])?;
+            .execute(params![
+                bytes(rows.job),
+                sql(rows.revision),
+                rows.open,
+                rows.header,
+                sql(rows.created.0)
+            ])?;
         if inserted == 1 {
             write_parts(connection, rows)?;
         }
@@ -130,6 +137,22 @@ pub(super) fn effect_done(connection: &Connection, job: JobId, number: u64) -> R
             .execute(params![bytes(job), sql(number)])
     };
     forget().map(|_| ()).map_err(|error| failed_at("effect", Some(job), &error))
+}
+
+/// All but the effects.
+pub(super) fn delete(connection: &Connection, job: JobId) -> Result<bool, StoreError> {
+    let delete = || -> rusqlite::Result<bool> {
+        for statement in [
+            "DELETE FROM chunks WHERE job = ?1",
+            "DELETE FROM results WHERE job = ?1",
+            "DELETE FROM events WHERE job = ?1",
+            "DELETE FROM idempotency WHERE job = ?1",
+        ] {
+            connection.prepare_cached(statement)?.execute([bytes(job)])?;
+        }
+        Ok(connection.prepare_cached("DELETE FROM jobs WHERE id = ?1")?.execute([bytes(job)])? == 1)
+    };
+    delete().map_err(|error| failed_at("job", Some(job), &error))
 }
 
 /// SQLite's integers have a sign. No time and no number of ours comes near the end.

@@ -11,6 +11,8 @@
 //! <prefix>:{3f}:job:<id>:barred            string: the job must not be made
 //! <prefix>:{3f}:open                       sorted set: jobs to sweep
 //! <prefix>:{3f}:due                        sorted set: due effects
+//! <prefix>:{3f}:created                    sorted set: all jobs, by the time of their creation
+//! <prefix>:{3f}:ends                       sorted set: the same of those that expire, scored by when they do
 //! <prefix>:wakes                           channel: job ids
 //! ```
 //!
@@ -19,7 +21,7 @@
 //! spread over the slots. Members of the indexes have the score 0 and a fixed length, so their order is that of their
 //! bytes: it is the order in which they are asked for.
 
-use super::super::EffectKey;
+use super::super::{EffectKey, JobKey};
 use scriptorium_contracts::{JobId, Timestamp};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -83,6 +85,27 @@ impl Keys {
     pub fn due(&self, shard: u8) -> String {
         format!("{}:{{{shard:02x}}}:due", self.prefix)
     }
+
+    pub fn created(&self, shard: u8) -> String {
+        format!("{}:{{{shard:02x}}}:created", self.prefix)
+    }
+
+    pub fn shard(&self, shard: u8) -> ShardKeys {
+        ShardKeys {
+            open: self.open(shard),
+            due: self.due(shard),
+            created: self.created(shard),
+            ends: format!("{}:{{{shard:02x}}}:ends", self.prefix),
+        }
+    }
+}
+
+/// The indexes of one shard.
+pub(super) struct ShardKeys {
+    pub open: String,
+    pub due: String,
+    pub created: String,
+    pub ends: String,
 }
 
 /// Shards are in the order of the ids.
@@ -110,6 +133,18 @@ pub(super) fn parse_due_member(member: &str) -> Option<EffectKey> {
     Some(EffectKey { due: Timestamp(number_of(due)?), job, number: number_of(number)? })
 }
 
+/// 16 digits of time, 32 of the job's id.
+pub(super) fn created_member(key: JobKey) -> String {
+    format!("{:016x}{}", key.created.0, key.job.as_uuid().simple())
+}
+
+pub(super) fn parse_created_member(member: &str) -> Option<JobKey> {
+    let (created, job) = member.split_at_checked(16)?;
+    let job = (job.len() == 32).then(|| Uuid::try_parse(job).ok()).flatten()?;
+    let created = Timestamp(u64::from_str_radix(created, 16).ok()?);
+    Some(JobKey { created, job: JobId::new(job) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,6 +165,10 @@ mod tests {
             prop_assert_eq!(parse_open_member(&open_member(one.job)), Some(one.job));
             prop_assert_eq!(due_member(one).len(), DUE_MEMBER);
             prop_assert!(shard(one.job) < SHARDS);
+            let listed = |key: EffectKey| JobKey { created: key.due, job: key.job };
+            let (first, second) = (listed(one), listed(other));
+            prop_assert_eq!(first.cmp(&second), created_member(first).cmp(&created_member(second)));
+            prop_assert_eq!(parse_created_member(&created_member(first)), Some(first));
         }
 
         #[test]
@@ -152,6 +191,13 @@ mod tests {
         );
         assert_eq!(keys.open(shard(job)), "scriptorium:{3f}:open");
         assert_eq!(keys.due(1), "scriptorium:{01}:due");
+        let ShardKeys { open, due, created, ends } = keys.shard(1);
+        assert_eq!(
+            [open, due, created, ends],
+            ["open", "due", "created", "ends"].map(|what| format!("scriptorium:{{01}}:{what}"))
+        );
+        let key = JobKey { created: Timestamp(1_800_000_000_000), job };
+        assert_eq!(created_member(key), "000001a3185c5000fd1c4e3a00004000800000000000002a");
         assert_eq!(
             keys.idempotency("a"),
             "scriptorium:idem:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"

@@ -6,6 +6,7 @@
 //! store then know more than the job does, which is for the sweep to heal.
 
 mod keys;
+mod list;
 mod read;
 mod script;
 mod write;

@@ -238,7 +238,10 @@ impl RedisStore {
     }
 
     /// The members that a command to each shard gives.
-    async fn of_all_shards(&self, ask: impl Fn(&mut Pipeline, u8)) -> Result<Vec<String>, StoreError> {
+    pub(super) async fn of_all_shards(
+        &self,
+        ask: impl Fn(&mut Pipeline, u8),
+    ) -> Result<Vec<String>, StoreError> {
         let mut asking = redis::pipe();
         for shard in 0..SHARDS {
             ask(&mut asking, shard);

@@ -1,8 +1,8 @@
 //! The scripts, and how their arguments are put together. Each does the same when it is run twice.
 
 use super::super::rows::Rows;
-use super::super::{EffectKey, IDEMPOTENCY_MS, MAX_EVENT_PAGE_BYTES};
-use super::keys::{DUE_MEMBER, JobKeys, Keys, due_member, open_member, shard};
+use super::super::{EffectKey, IDEMPOTENCY_MS, JobKey, MAX_EVENT_PAGE_BYTES};
+use super::keys::{DUE_MEMBER, JobKeys, Keys, ShardKeys, created_member, due_member, open_member, shard};
 use redis::{Cmd, Script};
 use scriptorium_contracts::{JobId, Timestamp};
 use std::sync::LazyLock;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 pub(super) static COMMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("commit.lua")));
+pub(super) static DELETE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("delete.lua")));
 pub(super) static EFFECT_DONE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("effect_done.lua")));
 pub(super) static EVENTS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("events.lua")));
@@ -25,8 +26,9 @@ fn evalsha(script: &Script, keys: &[&str]) -> Cmd {
 /// `before`: the revision that must be stored, `None` to make the job.
 pub(super) fn commit(keys: &Keys, rows: &Rows, before: Option<u64>, channel: &str, job_ttl: Duration) -> Cmd {
     let JobKeys { header, chunks, results, events, effects, barred } = keys.job(rows.job);
-    let (open, due) = (keys.open(shard(rows.job)), keys.due(shard(rows.job)));
-    let keys = [&header, &chunks, &results, &events, &effects, &barred, &open, &due].map(String::as_str);
+    let ShardKeys { open, due, created, ends } = keys.shard(shard(rows.job));
+    let keys = [&header, &chunks, &results, &events, &effects, &barred, &open, &due, &created, &ends];
+    let keys = keys.map(String::as_str);
     let mut command = evalsha(&COMMIT, &keys);
     command
         .arg(before.map(|before| before.to_string()).unwrap_or_default())
@@ -43,7 +45,8 @@ pub(super) fn commit(keys: &Keys, rows: &Rows, before: Option<u64>, channel: &st
         .arg(rows.chunks.len())
         .arg(rows.results.len())
         .arg(rows.events.len())
-        .arg(rows.effects.len());
+        .arg(rows.effects.len())
+        .arg(created_member(JobKey { created: rows.created, job: rows.job }));
     for (chunk, text) in rows.chunks.iter().chain(&rows.results) {
         command.arg(chunk).arg(text);
     }
@@ -54,6 +57,21 @@ pub(super) fn commit(keys: &Keys, rows: &Rows, before: Option<u64>, channel: &st
         let key = EffectKey { due: Timestamp(row.due), job: rows.job, number: row.number };
         command.arg(row.number).arg(due_member(key)).arg(&row.effect);
     }
+    command
+}
+
+/// `key`: where the job stands in the list; `None` if its header can't be read.
+pub(super) fn delete(keys: &Keys, job: JobId, key: Option<JobKey>, channel: &str) -> Cmd {
+    let JobKeys { header, chunks, results, events, barred, .. } = keys.job(job);
+    let ShardKeys { open, created, ends, .. } = keys.shard(shard(job));
+    let keys = [&header, &chunks, &results, &events, &barred, &open, &created, &ends];
+    let mut command = evalsha(&DELETE, &keys.map(String::as_str));
+    command
+        .arg(open_member(job))
+        .arg(key.map(created_member).unwrap_or_default())
+        .arg(IDEMPOTENCY_MS)
+        .arg(channel)
+        .arg(job.to_string());
     command
 }
 

@@ -1,7 +1,7 @@
 //! What is written.
 
 use super::super::rows::Rows;
-use super::super::{Commit, Created, Idempotency, StoreError};
+use super::super::{Commit, Created, Idempotency, JobKey, StoreError};
 use super::{RedisStore, script};
 use crate::redis::{Reply, Request};
 use scriptorium_contracts::JobId;
@@ -142,6 +142,18 @@ impl RedisStore {
             }
         };
         Ok(Reply { value, repeated })
+    }
+
+    pub(in super::super) async fn delete(&self, job: JobId) -> Result<bool, StoreError> {
+        let key = match self.load(job, &[]).await {
+            Ok(loaded) => loaded.map(|(header, _)| JobKey { created: header.created_at, job }),
+            // Its place in the list is found to be empty by those who come upon it.
+            Err(StoreError::Damaged { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let delete = script::delete(&self.keys, job, key, &self.channel);
+        let there = self.link.call::<u8>(Request::Script(&script::DELETE, &delete)).await;
+        there.map(|there| there == 1).map_err(|error| StoreError::of_job(error, "job", job))
     }
 
     pub(in super::super) async fn effect_done(&self, job: JobId, number: u64) -> Result<(), StoreError> {

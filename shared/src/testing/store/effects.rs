@@ -1,10 +1,11 @@
 //! Remembered effects, and the jobs that the sweep looks at.
 
-use super::super::jobs::{media, new_id};
+use super::super::jobs::{media, new_id, new_job};
 use super::{NOON, committed, created, step};
-use crate::store::{Commit, DueEffect, EffectKey, Store};
+use crate::store::{Commit, Created, DueEffect, EffectKey, Store};
 use scriptorium_contracts::failure::{Failure, FailureCode};
-use scriptorium_contracts::job::{Effect, Input, PendingEffect};
+use scriptorium_contracts::job::{self, Effect, Input, NewJob, PendingEffect};
+use scriptorium_contracts::webhook::WebhookTry;
 use scriptorium_contracts::{JobId, Timestamp};
 
 const LATER: Timestamp = Timestamp(u64::MAX / 2);
@@ -106,4 +107,39 @@ pub(super) async fn unfinished_jobs_are_swept(store: &Store) {
     committed(store, wanted[0], Input::Cancel { reason: String::new() }, NOON).await;
     let left: Vec<JobId> = [1, 3, 4].map(|at| wanted[at]).into();
     assert_eq!(swept(store).await, left);
+}
+
+/// What is told to a webhook is kept with the job, and when it is due with the effects.
+pub(super) async fn webhooks_are_remembered(store: &Store) {
+    let new = NewJob { webhook_url: Some("https://example.org/hook".to_owned()), ..new_job(new_id(), 2) };
+    let made = job::create(new, NOON);
+    assert_eq!(store.create(&made, None).await.unwrap(), Created::New);
+    let job = made.header.id;
+    let number_of = async |until: Timestamp| {
+        let due = store.due_effects(until, None, 10).await.unwrap();
+        let tokens = due.into_iter().filter_map(|due| match due.effect.unwrap() {
+            Effect::DeliverWebhook { webhook, token, .. } => Some((webhook, token, due.key.number)),
+            Effect::PublishTask { .. }
+            | Effect::PublishMerge { .. }
+            | Effect::PublishAssembly { .. }
+            | Effect::DeleteTemporaryObjects { .. }
+            | Effect::EraseJob { .. } => None,
+        });
+        tokens.collect::<Vec<_>>()
+    };
+    committed(store, job, Input::Cancel { reason: String::new() }, NOON).await;
+    let [(1, 1, first)] = number_of(NOON).await[..] else { panic!("the end is to be told") };
+    committed(store, job, Input::WebhookTaken { webhook: 1, token: 1, by: u64::MAX }, NOON).await;
+    store.effect_done(job, first).await.unwrap();
+    assert_eq!(number_of(NOON).await, []);
+    let outcome = WebhookTry { at: NOON, duration_ms: 12, status: Some(500), error: None };
+    let tried = Input::WebhookTried { webhook: 1, token: 2, outcome, retry_after_ms: None };
+    let step = committed(store, job, tried, NOON).await;
+    let (header, _) = store.load(job, &[]).await.unwrap().unwrap();
+    assert_eq!(header, step.header);
+    let due = header.webhooks[0].due.unwrap();
+    assert_eq!(number_of(Timestamp(due.0 - 1)).await, []);
+    assert!(matches!(number_of(due).await[..], [(1, 3, _)]));
+    // With the one for the case that the try had been interrupted.
+    assert_eq!(number_of(LATER).await.len(), 2);
 }

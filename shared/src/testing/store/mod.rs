@@ -2,6 +2,7 @@
 
 mod concurrent;
 mod effects;
+mod listing;
 mod records;
 
 use crate::store::{Commit, Created, Store};
@@ -23,6 +24,10 @@ pub async fn store_contract(make: impl AsyncFn() -> Store) {
     effects::remembered_until_done(&make().await).await;
     effects::due_in_order_and_in_pages(&make().await).await;
     effects::unfinished_jobs_are_swept(&make().await).await;
+    effects::webhooks_are_remembered(&make().await).await;
+    listing::listed_in_the_order_of_creation(&make().await).await;
+    listing::lists_stand_while_jobs_come_and_go(&make().await).await;
+    listing::a_deleted_job_is_gone(&make().await).await;
     concurrent::one_of_many_commits_goes_through(&make().await).await;
     concurrent::no_advance_is_lost(&make().await).await;
     concurrent::a_load_is_of_one_revision(&make().await).await;

@@ -3,8 +3,8 @@
 mod crash;
 mod damage;
 
-use super::super::{Commit, Created, IDEMPOTENCY_MS, Idempotency, Store, StoreError};
-use super::EmbeddedStore;
+use super::super::{Commit, Created, IDEMPOTENCY_MS, Idempotency, JobRange, Store, StoreError};
+use super::{EmbeddedStore, schema};
 use crate::testing::{new_id, new_job};
 use scriptorium_contracts::Timestamp;
 use scriptorium_contracts::job::{self, Input, Step};
@@ -164,4 +164,33 @@ async fn callers_may_go_away() {
         assert_eq!(events.len() as u64, header.last_event);
         assert_eq!(header.revision == 2, chunks[&0] == step.chunks[0]);
     }
+}
+
+/// A file of the first schema: its jobs are listed by their times, also beside one that is damaged.
+#[tokio::test]
+async fn a_file_of_the_first_schema_is_brought_up_to_date() {
+    let folder = TempDir::new().unwrap();
+    let steps: Vec<Step> =
+        (0..3).map(|at| job::create(new_job(new_id(), 1), Timestamp(1_000 + at))).collect();
+    {
+        let connection = rusqlite::Connection::open(folder.path().join("jobs.sqlite")).unwrap();
+        connection.execute_batch(schema::MIGRATIONS[0]).unwrap();
+        connection.pragma_update(None, "user_version", 1).unwrap();
+        let mut insert = connection.prepare("INSERT INTO jobs VALUES (?1, 1, 1, ?2)").unwrap();
+        for step in &steps {
+            let header = serde_json::to_string(&step.header).unwrap();
+            insert.execute(rusqlite::params![step.header.id.as_uuid().into_bytes(), header]).unwrap();
+        }
+        for garbage in ["{", "[]", r#"{"created_at":"noon"}"#] {
+            insert.execute(rusqlite::params![new_id().as_uuid().into_bytes(), garbage]).unwrap();
+        }
+    }
+    let store = open(folder.path());
+    let page = store.jobs(JobRange::default(), 10).await.unwrap();
+    let (listed, damaged) = page.split_at(3);
+    let headers: Vec<_> = listed.iter().map(|one| one.header.as_ref().unwrap()).collect();
+    assert_eq!(headers, [&steps[2].header, &steps[1].header, &steps[0].header]);
+    assert_eq!(damaged.len(), 3);
+    assert!(damaged.iter().all(|one| matches!(one.header, Err(StoreError::Damaged { .. }))));
+    assert_eq!(store.load(steps[0].header.id, &[]).await.unwrap().unwrap().0, steps[0].header);
 }

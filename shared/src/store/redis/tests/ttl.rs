@@ -1,9 +1,10 @@
 //! How long things are kept.
 
+use super::super::keys::{Keys, shard};
 use super::{job_and_step, next, open};
-use crate::store::Commit;
-use crate::testing::RedisCorner;
-use scriptorium_contracts::job::{Input, Step};
+use crate::store::{Commit, Created, JobRange};
+use crate::testing::{RedisCorner, new_id, new_job};
+use scriptorium_contracts::job::{self, Input, Step};
 
 /// Milliseconds left to the keys of a job, by the last part of their names; -1 for ever.
 async fn left(corner: &RedisCorner, step: &Step) -> Vec<(String, i64)> {
@@ -84,5 +85,44 @@ async fn finished_jobs_leave_nothing() {
         }
     };
     tokio::time::timeout(std::time::Duration::from_secs(20), gone).await.expect("everything goes");
+    corner.clean().await;
+}
+
+/// What has expired is not listed, and goes out of the indexes: with the next commit in its shard, or when a list comes upon it.
+#[tokio::test]
+async fn expired_jobs_leave_the_list() {
+    let Some(corner) = RedisCorner::new() else { return };
+    let mut config = corner.config();
+    config.job_ttl = std::time::Duration::from_secs(2);
+    let store = open(&config).await;
+    let keys = Keys::new(&config.prefix);
+    let (_, kept) = job_and_step(&store).await;
+    let at = shard(kept.header.id);
+    // They share the shard of the one that stays open, so that its indexes stay.
+    for _ in 0..3 {
+        let id = std::iter::repeat_with(new_id).find(|id| shard(*id) == at).unwrap();
+        let created = job::create(new_job(id, 3), crate::clock::now());
+        assert_eq!(store.create(&created, None).await.unwrap(), Created::New);
+        let cancelled = next(&created, Input::Cancel { reason: String::new() });
+        assert_eq!(store.commit(&cancelled).await.unwrap(), Commit::Done);
+    }
+    let listed = async || {
+        let page = store.jobs(JobRange::default(), 100).await.unwrap();
+        page.into_iter().map(|one| one.key.job).collect::<Vec<_>>()
+    };
+    assert_eq!(listed().await.len(), 4);
+    let card = async |key: String| -> u32 {
+        redis::cmd("ZCARD").arg(key).query_async(&mut corner.connection().await).await.unwrap()
+    };
+    tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
+    assert_eq!(card(keys.created(at)).await, 4, "nobody has come by yet");
+    assert_eq!(store.commit(&kept).await.unwrap(), Commit::Done);
+    assert_eq!((card(keys.created(at)).await, card(keys.shard(at).ends).await), (1, 0));
+    assert_eq!(listed().await, [kept.header.id]);
+    // A header that is lost otherwise (a Redis that evicts) is found by the list.
+    let lost = keys.job(kept.header.id).header;
+    redis::cmd("DEL").arg(lost).exec_async(&mut corner.connection().await).await.unwrap();
+    assert!(listed().await.is_empty());
+    assert_eq!(card(keys.created(at)).await, 0);
     corner.clean().await;
 }

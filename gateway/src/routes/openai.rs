@@ -1,0 +1,75 @@
+//! `POST /v1/audio/transcriptions`: OpenAI's request, answered by a job of this service (R67).
+
+use crate::openai::request::{self, Asked, TRANSCRIPTION};
+use crate::openai::{error, reply, stream::Translator};
+use crate::problem::{Code, Problem};
+use crate::routes::stream::{HEADERS, reader};
+use crate::routes::{transcript, upload};
+use crate::state::App;
+use crate::stream::frames::Partial;
+use crate::uploads;
+use crate::whole;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderValue, header};
+use scriptorium_contracts::job::{JobHeader, JobState};
+use std::convert::Infallible;
+
+pub async fn transcriptions(State(app): State<App>, request: Request) -> Response {
+    answer(&app, request).await.unwrap_or_else(|problem| error::reply(&problem))
+}
+
+async fn answer(app: &App, request: Request) -> Result<Response, Problem> {
+    let (header, form) = Box::pin(whole::receive(app, TRANSCRIPTION, request)).await?;
+    let asked = request::asked(&form)?;
+    let (job, location) = (header.id, upload::location(header.id)?);
+    let mut response = if asked.stream {
+        streamed(app, &header)?
+    } else {
+        let header = whole::ended(app, job).await?;
+        finished(app, header, asked).await?
+    };
+    // Not of OpenAI's API: by it the job can be found.
+    response.headers_mut().insert(header::LOCATION, location);
+    Ok(response)
+}
+
+async fn finished(app: &App, header: JobHeader, asked: Asked) -> Result<Response, Problem> {
+    match header.state {
+        JobState::Completed | JobState::CompletedWithErrors => {}
+        JobState::Created | JobState::Uploading | JobState::Processing | JobState::Assembling => {
+            return Ok(error::not_in_time(&format!("/api/transcripts/{}", header.id)));
+        }
+        JobState::Failed | JobState::Cancelled | JobState::Expired => {
+            return match &header.failure {
+                Some(failure) => Ok(error::failed(failure)),
+                None => Err(uploads::job_over(&header)),
+            };
+        }
+    }
+    let body = transcript::with(app, header.id, move |transcript| reply::body(&transcript, asked)).await?;
+    let body = body.map_err(|error| {
+        tracing::error!(job = %header.id, %error, "a transcript can't be written");
+        Problem::new(Code::Internal, "The transcript can't be written; the log has the details.")
+    })?;
+    let content_type = HeaderValue::from_static(reply::content_type(asked.format));
+    Ok(([(header::CONTENT_TYPE, content_type)], body).into_response())
+}
+
+fn streamed(app: &App, header: &JobHeader) -> Result<Response, Problem> {
+    let reader = reader(app, header.id, 0, Partial::Delta)?;
+    let body =
+        futures::stream::unfold((reader, Translator::default()), |(mut reader, mut translator)| async move {
+            // Nothing for the client may be in what has come; an empty piece is none.
+            loop {
+                let frames = reader.next().await?;
+                let events = translator.translate(&String::from_utf8_lossy(&frames));
+                if !events.is_empty() {
+                    return Some((Ok::<_, Infallible>(Bytes::from(events)), (reader, translator)));
+                }
+            }
+        });
+    Ok((HEADERS, Body::from_stream(body)).into_response())
+}

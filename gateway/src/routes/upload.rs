@@ -1,0 +1,145 @@
+//! `POST /api/transcripts/upload`: a recording in one piece (R51), and `GET /api/transcripts/{id}`: what became of it.
+
+use crate::problem::{Code, Problem};
+use crate::request::address::{JobInPath, Parameters};
+use crate::routes::transcript;
+use crate::state::App;
+use crate::{view, whole};
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use scriptorium_contracts::failure::Failure;
+use scriptorium_contracts::job::{JobHeader, JobState};
+use scriptorium_contracts::transcript::{Gap, Segment, Transcript};
+use scriptorium_contracts::{JobId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Deserialize)]
+pub struct UploadRequest {
+    /// Hold the reply until the job has ended.
+    #[serde(default)]
+    wait: bool,
+}
+
+/// The record of a job, as far as it is.
+#[derive(Debug, Serialize)]
+struct Record {
+    id: JobId,
+    original_filename: String,
+    status: JobState,
+    /// Percent.
+    progress: u8,
+    /// Milliseconds since 1970.
+    created_at_ms: Timestamp,
+    /// Why the job failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Failure>,
+    #[serde(flatten)]
+    result: Option<ResultOf>,
+}
+
+/// What there is at the end.
+#[derive(Debug, Serialize)]
+struct ResultOf {
+    text: String,
+    language: String,
+    segments: Vec<Segment>,
+    /// Stretches without text because something failed there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    gaps: Vec<Gap>,
+    /// Seconds from the job's beginning to its end.
+    processing_time: f64,
+    /// Seconds.
+    audio_duration: f64,
+    chunks_processed: u32,
+}
+
+pub async fn upload(
+    State(app): State<App>,
+    Parameters(asked): Parameters<UploadRequest>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (mut header, _) = Box::pin(whole::receive(&app, whole::SESSION, request)).await?;
+    if asked.wait {
+        header = whole::ended(&app, header.id).await?;
+    }
+    let status = if asked.wait && header.state.is_final() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let location = location(header.id)?;
+    let mut response = record(&app, header).await?;
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::LOCATION, location);
+    Ok(response)
+}
+
+pub async fn get(State(app): State<App>, JobInPath(job): JobInPath) -> Result<Response, Problem> {
+    let header = app.header(job).await?;
+    record(&app, header).await
+}
+
+/// Where the record is.
+pub fn location(job: JobId) -> Result<HeaderValue, Problem> {
+    let address = format!("/api/transcripts/{job}");
+    HeaderValue::try_from(address).map_err(|_| Problem::job_not_found(job))
+}
+
+async fn record(app: &App, header: JobHeader) -> Result<Response, Problem> {
+    let job = header.id;
+    let has_transcript = match header.state {
+        JobState::Completed | JobState::CompletedWithErrors => true,
+        JobState::Created
+        | JobState::Uploading
+        | JobState::Processing
+        | JobState::Assembling
+        | JobState::Failed
+        | JobState::Cancelled
+        | JobState::Expired => false,
+    };
+    if !has_transcript {
+        return Ok(axum::Json(record_of(header, None)).into_response());
+    }
+    let body =
+        transcript::with(app, job, |transcript| serde_json::to_vec(&record_of(header, Some(transcript))));
+    let body = body.await?.map_err(|error| {
+        tracing::error!(%job, %error, "a record can't be written");
+        Problem::new(Code::Internal, "The record can't be written; the log has the details.")
+    })?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+fn record_of(header: JobHeader, transcript: Option<Transcript>) -> Record {
+    let ended = header.finished_at.unwrap_or(header.updated_at);
+    let result = transcript.map(|transcript| ResultOf {
+        text: transcript.text,
+        language: transcript.language,
+        segments: transcript.segments,
+        gaps: transcript.gaps,
+        processing_time: ended.since(header.created_at) as f64 / 1_000.0,
+        audio_duration: transcript.duration,
+        chunks_processed: header.completed.len(),
+    });
+    Record {
+        progress: view::progress(&header),
+        id: header.id,
+        original_filename: header.filename,
+        status: header.state,
+        created_at_ms: header.created_at,
+        error: header.failure,
+        result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn a_record_has_no_result_before_there_is_one() {
+        let json = serde_json::to_value(record_of(testing::header(3), None)).unwrap();
+        assert_eq!(json["original_filename"], "talk.wav");
+        assert_eq!((&json["status"], &json["progress"]), (&"created".into(), &0.into()));
+        let mut names: Vec<&String> = json.as_object().unwrap().keys().collect();
+        names.sort();
+        assert_eq!(names, ["created_at_ms", "id", "original_filename", "progress", "status"]);
+    }
+}

@@ -1,0 +1,112 @@
+//! Where the time of a job went: its critical path, in seconds. Pure.
+
+use scriptorium_contracts::Timestamp;
+use scriptorium_contracts::job::{JobHeader, JobState};
+use serde::Serialize;
+
+/// From the creation of the job to its end; of a job under way to the end of the chunk that ended last. `total` is the sum of
+/// the five that follow it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Timings {
+    pub total: f64,
+    /// Until the chunk that ended last was uploaded, with another one that it needed.
+    pub upload: f64,
+    /// From there until a worker began with it.
+    pub queue: f64,
+    /// While a worker had it: reading and decoding, as far as the engine had nothing to do meanwhile.
+    pub decode: f64,
+    /// The rest of that time.
+    pub engine: f64,
+    /// After the last chunk: passages done again, and putting the transcript together.
+    pub assembly: f64,
+    /// Of all chunks and tries, added up: more than the times above where workers were at it side by side.
+    pub work: WorkSeconds,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct WorkSeconds {
+    pub decode: f64,
+    pub engine: f64,
+}
+
+impl Timings {
+    /// `None` before a chunk has ended.
+    pub fn of(header: &JobHeader, now: Timestamp) -> Option<Self> {
+        let path = header.path?;
+        let assembled_until = match header.state {
+            JobState::Assembling => now,
+            JobState::Created | JobState::Uploading | JobState::Processing => path.ended_at,
+            JobState::Completed
+            | JobState::CompletedWithErrors
+            | JobState::Failed
+            | JobState::Cancelled
+            | JobState::Expired => header.finished_at.unwrap_or(path.ended_at),
+        };
+        let assembly_ms = assembled_until.since(path.ended_at);
+        let work = path.work;
+        // Parts are done side by side: what their workers took is more than what passed meanwhile.
+        let all = u128::from(work.decode_ms) + u128::from(work.engine_ms);
+        let decode = (u128::from(path.processing_ms) * u128::from(work.decode_ms)).checked_div(all);
+        let decode_ms = decode.and_then(|decode| u64::try_from(decode).ok()).unwrap_or(0);
+        let engine_ms = path.processing_ms.saturating_sub(decode_ms);
+        let parts = [path.upload_ms, path.queue_ms, decode_ms, engine_ms, assembly_ms];
+        Some(Self {
+            total: seconds(parts.into_iter().fold(0, u64::saturating_add)),
+            upload: seconds(path.upload_ms),
+            queue: seconds(path.queue_ms),
+            decode: seconds(decode_ms),
+            engine: seconds(engine_ms),
+            assembly: seconds(assembly_ms),
+            work: WorkSeconds {
+                decode: seconds(header.work.decode_ms),
+                engine: seconds(header.work.engine_ms),
+            },
+        })
+    }
+}
+
+fn seconds(milliseconds: u64) -> f64 {
+    milliseconds as f64 / 1_000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+    use scriptorium_contracts::job::CriticalPath;
+    use scriptorium_contracts::message::Work;
+
+    #[test]
+    fn the_times_of_the_path_add_up() {
+        let mut header = testing::header(3);
+        assert_eq!(Timings::of(&header, Timestamp(0)), None);
+        let ended_at = header.created_at.plus(11_250);
+        header.state = JobState::Completed;
+        header.finished_at = Some(ended_at.plus(500));
+        header.work = Work { decode_ms: 4_000, engine_ms: 90_000 };
+        // Three parts of a chunk, side by side.
+        let work = Work { decode_ms: 1_000, engine_ms: 11_000 };
+        header.path = Some(CriticalPath {
+            chunk: 2,
+            upload_ms: 7_000,
+            queue_ms: 250,
+            processing_ms: 4_000,
+            work,
+            ended_at,
+        });
+        let timings = Timings::of(&header, Timestamp(0)).unwrap();
+        assert_eq!((timings.upload, timings.queue, timings.assembly), (7.0, 0.25, 0.5));
+        assert_eq!((timings.decode, timings.engine), (0.333, 3.667));
+        assert_eq!(timings.total, 11.75);
+        assert_eq!(timings.work, WorkSeconds { decode: 4.0, engine: 90.0 });
+        // Workers of an earlier version tell nothing of their work; and under way, nothing is put together yet.
+        header.state = JobState::Processing;
+        header.finished_at = None;
+        header.path = header.path.map(|path| CriticalPath { work: Work::default(), ..path });
+        let timings = Timings::of(&header, ended_at.plus(9_000)).unwrap();
+        assert_eq!((timings.decode, timings.engine, timings.assembly), (0.0, 4.0, 0.0));
+        assert_eq!(timings.total, 11.25);
+        header.state = JobState::Assembling;
+        assert_eq!(Timings::of(&header, ended_at.plus(9_000)).unwrap().assembly, 9.0);
+    }
+}

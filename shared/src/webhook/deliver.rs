@@ -1,0 +1,110 @@
+//! Takes what is due, tries it, and has the outcome recorded.
+
+use super::Sender;
+use super::due::{DueWebhook, DueWebhooks};
+use crate::clock;
+use crate::jobs::{Jobs, JobsError};
+use futures::future::BoxFuture;
+use scriptorium_contracts::job::Input;
+use scriptorium_contracts::webhook::{Webhook, WebhookState};
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// For tries that are under way at the end; one that is cut off is made again when its lease has ended.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Delivers what the sweep of these `jobs` finds due, until `shutdown`.
+pub fn run(jobs: Jobs, sender: Option<Sender>, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        match sender {
+            Some(sender) => deliver_all(&jobs, &sender, &shutdown).await,
+            None => stand_by(&jobs.due_webhooks, &shutdown).await,
+        }
+    })
+}
+
+/// Nothing can be signed here. What is due stays remembered.
+async fn stand_by(due: &DueWebhooks, shutdown: &CancellationToken) {
+    if shutdown.run_until_cancelled(due.changed()).await.is_some() {
+        tracing::error!(
+            "webhooks are due, and this process can't sign them: set SCRIPTORIUM_WEBHOOK_SECRET here too"
+        );
+        shutdown.cancelled().await;
+    }
+}
+
+async fn deliver_all(jobs: &Jobs, sender: &Sender, shutdown: &CancellationToken) {
+    let mut under_way = JoinSet::new();
+    loop {
+        while let Some((due, place)) = jobs.due_webhooks.take() {
+            let (jobs, sender) = (jobs.clone(), sender.clone());
+            under_way.spawn(async move {
+                if let Err(error) = deliver(&jobs, &sender, &due).await {
+                    let job = due.key.job;
+                    tracing::warn!(%job, %error, "a webhook is left to a later sweep");
+                }
+                drop(place);
+            });
+        }
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break,
+            () = jobs.due_webhooks.changed() => {}
+            Some(ended) = under_way.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "the delivery of a webhook ended abnormally");
+                }
+            }
+        }
+    }
+    let ending = async { while under_way.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, ending).await.is_err() {
+        tracing::info!(cut_off = under_way.len(), "webhooks under way are tried again later");
+    }
+}
+
+/// One try. It is taken first: if another process has it, or it is outdated, there is nothing to do.
+async fn deliver(jobs: &Jobs, sender: &Sender, due: &DueWebhook) -> Result<(), JobsError> {
+    let DueWebhook { key, webhook: number, token, .. } = *due;
+    let by = uuid::Uuid::new_v4().as_u64_pair().1;
+    let header = match jobs.advance(key.job, Input::WebhookTaken { webhook: number, token, by }).await {
+        // Deleted, or its time is over.
+        Err(JobsError::NoSuchJob(_)) => return Ok(jobs.store.effect_done(key.job, key.number).await?),
+        header => header?,
+    };
+    let Some(webhook) = header.webhook(number).filter(|webhook| is_mine(webhook, by)) else {
+        // The sweep drops what is outdated.
+        return Ok(());
+    };
+    // A later effect is remembered since, due when this try must have ended.
+    jobs.store.effect_done(key.job, key.number).await?;
+    let outcome = sender.send(&header, webhook, clock::now()).await;
+    let tried = Input::WebhookTried {
+        webhook: number,
+        token: webhook.token,
+        outcome: outcome.tried.clone(),
+        retry_after_ms: outcome.retry_after_ms,
+    };
+    let after = match jobs.advance(key.job, tried).await {
+        // Deleted while it was told.
+        Err(JobsError::NoSuchJob(_)) => return Ok(()),
+        after => after?,
+    };
+    let (job, status, error) = (key.job, outcome.tried.status, outcome.tried.error);
+    let (receiver, attempt) = (due.receiver.as_str(), webhook.attempts);
+    match after.webhook(number).map(|webhook| webhook.state) {
+        Some(WebhookState::Delivered) => tracing::info!(%job, receiver, attempt, "a webhook is delivered"),
+        Some(WebhookState::GivenUp | WebhookState::Gone) => {
+            tracing::warn!(%job, receiver, attempt, status, ?error, "a webhook is given up");
+        }
+        Some(WebhookState::Pending) | None => {
+            tracing::info!(%job, receiver, attempt, status, ?error, "a webhook was not taken and is tried again");
+        }
+    }
+    Ok(())
+}
+
+fn is_mine(webhook: &Webhook, by: u64) -> bool {
+    webhook.holder.is_some_and(|holder| holder.by == by)
+}

@@ -1,0 +1,38 @@
+//! Webhooks: a job's end is told to the address that its maker named, by the rules of Standard Webhooks.
+//!
+//! What is to be told, and when it is tried again, is decided with the job's state (`contracts::job::webhook`) and remembered as
+//! an effect. The sweep finds what is due and puts it into [`DueWebhooks`]; [`run`] takes it from there, a bounded number at
+//! once and of each receiver a few, so that one that is slow keeps neither the others nor the sweep waiting.
+
+mod deliver;
+mod due;
+mod secret;
+mod send;
+
+use crate::outbound::Reach;
+pub use deliver::run;
+pub(crate) use due::{DueWebhook, DueWebhooks};
+pub use secret::{SecretError, Secrets};
+pub use send::Sender;
+
+/// How webhooks are told. Without secrets they are not.
+#[derive(Clone, Debug)]
+pub struct WebhookConfig {
+    /// Tenants do not exist yet: one set of secrets signs for all jobs. A tenant's own will take their place in
+    /// [`Sender::send`], where the job is known.
+    pub secrets: Secrets,
+    pub reach: Reach,
+}
+
+impl Default for WebhookConfig {
+    fn default() -> Self {
+        Self { secrets: Secrets::default(), reach: Reach::Public }
+    }
+}
+
+impl WebhookConfig {
+    /// Where new jobs may have their webhooks; `None`: nowhere, because nothing could be signed.
+    pub fn accepted(&self) -> Option<Reach> {
+        (!self.secrets.is_empty()).then_some(self.reach)
+    }
+}

@@ -1,0 +1,162 @@
+//! One try: a signed request, and what came of it.
+
+use super::WebhookConfig;
+use super::secret::Secrets;
+use crate::outbound::{self, NameError, Reach, cause, check_url};
+use reqwest::{Client, Response, header};
+use scriptorium_contracts::Timestamp;
+use scriptorium_contracts::job::JobHeader;
+use scriptorium_contracts::webhook::{Webhook, WebhookError, WebhookTry};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+/// For name, connection and encryption.
+const CONNECT: Duration = Duration::from_secs(8);
+/// From the beginning to the end of the answer; well within the lease of a try.
+const WHOLE: Duration = Duration::from_secs(20);
+/// Bytes of an answer that are read, to be polite, and thrown away.
+const MAX_ANSWER: usize = 64 << 10;
+/// How long that may take.
+const ANSWER: Duration = Duration::from_secs(3);
+
+/// Sends signed messages. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    client: Client,
+    secrets: Secrets,
+    reach: Reach,
+}
+
+/// What came of a try, and the milliseconds that the receiver asks us to wait.
+#[derive(Debug, PartialEq)]
+pub(super) struct Outcome {
+    pub tried: WebhookTry,
+    pub retry_after_ms: Option<u64>,
+}
+
+impl Sender {
+    /// `None` without secrets.
+    ///
+    /// # Errors
+    /// The system has no certificates to check others by.
+    pub fn new(config: &WebhookConfig) -> Result<Option<Self>, reqwest::Error> {
+        if config.secrets.is_empty() {
+            return Ok(None);
+        }
+        let client = outbound::client(config.reach, CONNECT, WHOLE)?;
+        Ok(Some(Self { client, secrets: config.secrets.clone(), reach: config.reach }))
+    }
+
+    /// Tries once. `now` is what the message is signed for.
+    pub(super) async fn send(&self, header: &JobHeader, webhook: &Webhook, now: Timestamp) -> Outcome {
+        let began = Instant::now();
+        let answer = self.request(header, webhook, now).await;
+        let (status, error, retry_after_ms) = match answer {
+            Ok(response) => {
+                let (status, wait) = (response.status().as_u16(), retry_after(&response, now));
+                read_away(response).await;
+                (Some(status), None, wait)
+            }
+            Err(error) => (None, Some(error), None),
+        };
+        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Outcome { tried: WebhookTry { at: now, duration_ms, status, error }, retry_after_ms }
+    }
+
+    async fn request(
+        &self,
+        header: &JobHeader,
+        webhook: &Webhook,
+        now: Timestamp,
+    ) -> Result<Response, WebhookError> {
+        let url = header.webhook_url.as_deref().unwrap_or_default();
+        // It was looked at when the job was made, maybe under other settings.
+        let url = check_url(url, self.reach).map_err(|_| WebhookError::AddressRefused)?;
+        // Numbers and names only: it can be written.
+        let body = webhook.body(header.id).map_err(|_| WebhookError::ConnectionBroken)?;
+        let (id, seconds) = (webhook.id(header.id), now.0 / 1_000);
+        let request = self
+            .client
+            .post(url)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header("webhook-id", &id)
+            .header("webhook-timestamp", seconds)
+            .header("webhook-signature", self.secrets.sign(&id, seconds, &body))
+            .body(body);
+        request.send().await.map_err(|error| {
+            // Addresses of webhooks are often secrets themselves.
+            let error = error.without_url();
+            tracing::debug!(job = %header.id, error = &error as &dyn std::error::Error, "a webhook was not answered");
+            kind_of(&error)
+        })
+    }
+}
+
+fn kind_of(error: &reqwest::Error) -> WebhookError {
+    match cause::<NameError>(error) {
+        Some(NameError::Private) => return WebhookError::AddressRefused,
+        Some(NameError::Empty | NameError::Unknown(_)) => return WebhookError::NameNotResolved,
+        None => {}
+    }
+    if error.is_timeout() {
+        WebhookError::TimedOut
+    } else if error.is_connect() {
+        WebhookError::ConnectFailed
+    } else {
+        WebhookError::ConnectionBroken
+    }
+}
+
+/// Some of the answer's body, so that a receiver that is still writing it is not cut off at once.
+async fn read_away(mut response: Response) {
+    let reading = async {
+        let mut read = 0;
+        while read < MAX_ANSWER
+            && let Ok(Some(piece)) = response.chunk().await
+        {
+            read += piece.len();
+        }
+    };
+    if tokio::time::timeout(ANSWER, reading).await.is_err() {
+        tracing::debug!("the answer to a webhook was not read to its end");
+    }
+}
+
+/// Seconds, or a date.
+fn retry_after(response: &Response, now: Timestamp) -> Option<u64> {
+    let text = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    parse_retry_after(text, now)
+}
+
+fn parse_retry_after(text: &str, now: Timestamp) -> Option<u64> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // Digits only: what does not fit is very long.
+        return Some(text.parse::<u64>().unwrap_or(u64::MAX).saturating_mul(1_000));
+    }
+    let date = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    let date = Timestamp(u64::try_from(date.as_millis()).ok()?);
+    Some(date.since(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_long_a_receiver_asks_to_wait() {
+        // Sun, 22 Nov 2026 12:09:28 GMT
+        let now = Timestamp(1_795_349_368_000);
+        for (text, wanted) in [
+            ("0", Some(0)),
+            ("120", Some(120_000)),
+            ("99999999999999999999999", Some(u64::MAX)),
+            ("Sun, 22 Nov 2026 12:10:28 GMT", Some(60_000)),
+            ("Sun, 22 Nov 2026 12:00:00 GMT", Some(0)),
+            ("", None),
+            ("-5", None),
+            ("1.5", None),
+            ("soon", None),
+        ] {
+            assert_eq!(parse_retry_after(text, now), wanted, "{text}");
+        }
+    }
+}
