@@ -12,6 +12,7 @@ import yaml
 
 import deploy
 import every
+import image
 from chart import FULL, MINIMAL, ROLES, ROOT, Chart, container, environment, kind, pod, role
 
 passed, failed = 0, 0
@@ -205,7 +206,7 @@ def main():
     changes_roll_pods(chart, variants)
     wrong_values_are_refused(chart)
     values_and_schema_agree(chart)
-    for name, complaints in deploy.checks(chart):
+    for name, complaints in [*deploy.checks(chart), *image.checks(chart)]:
         check(name, complaints)
     print(f"chart: {passed} passed, {failed} failed")
     sys.exit(1 if failed else 0)
