@@ -3,7 +3,7 @@
 #
 #   NAME      scriptorium:dev if none is given, which deploy/compose.yaml and values-dev.yaml of the chart take
 #   MODEL     the speech model that is baked in (tiny.en), or `none`
-#   TARGET    `models` builds the small image that fills volumes with models; its name is then scriptorium-models:dev
+#   STAGE     `models` builds the small image that fills volumes with models; its name is then scriptorium-models:dev
 #   JOBS      compilers at once (all cores)
 #   TOOL      docker, podman or buildah (the first that works)
 #   BUILD_BASE, RUN_BASE    other base images than the Dockerfile names
@@ -36,7 +36,7 @@ else
   works "$tool" || fail "$tool does not work here: $("$tool" info 2>&1 | tail -n 1)"
 fi
 
-name=${1:-scriptorium${TARGET:+-$TARGET}:dev}
+name=${1:-scriptorium${STAGE:+-$STAGE}:dev}
 
 # The commit, and its time as that of all that is made: two builds of it then differ as little as they can.
 revision=$(git rev-parse HEAD 2>/dev/null || :)
@@ -46,7 +46,7 @@ if [ -n "$revision" ]; then
   git diff --quiet HEAD -- || revision=$revision-changed
 fi
 
-set -- --file deploy/Dockerfile --tag "$name" --build-arg "REVISION=$revision" ${TARGET:+--target "$TARGET"}
+set -- --file deploy/Dockerfile --tag "$name" --build-arg "REVISION=$revision" ${STAGE:+--target "$STAGE"}
 for argument in "MODEL=${MODEL:-}" "JOBS=${JOBS:-}" "BUILD_BASE=${BUILD_BASE:-}" "RUN_BASE=${RUN_BASE:-}"; do
   [ -z "${argument#*=}" ] || set -- "$@" --build-arg "$argument"
 done
