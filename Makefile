@@ -8,7 +8,7 @@ PROGRAM := target/release/scriptorium
 SAMPLE := tests/fixtures/sample.flac
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run up down build model setup test chaos fuzz bench lint docs
+.PHONY: help demo run up down build image model setup test chaos fuzz bench lint docs
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ down: ## end what make up has started, data included (KEEP=1 keeps the data)
 build: setup ## the program: target/release/scriptorium
 	@cargo build --release --locked -p scriptorium
 	@scripts/place.sh "$(TARGET)/release/scriptorium" $(PROGRAM)
+
+image: ## the container image scriptorium:dev, by Docker, Podman or Buildah (IMAGE=name, MODEL=base: scripts/image.sh)
+	@MODEL="$(MODEL)" scripts/image.sh $(IMAGE)
 
 model: setup ## fetch the default speech model (tiny.en, 75 MB)
 	@scripts/model.sh tiny.en

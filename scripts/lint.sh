@@ -21,7 +21,7 @@ fi
 if command -v shellcheck >/dev/null 2>&1; then
   step "shell scripts"
   # SC3044: a function of ours has the name of a command of bash.
-  shellcheck --exclude=SC3044 scripts/*.sh tests/scripts/*.sh .ci/run
+  shellcheck --exclude=SC3044 scripts/*.sh tests/scripts/*.sh deploy/*.sh .ci/run
 else
   step "skipped: shell scripts (apt-get install shellcheck)"
 fi

@@ -1,4 +1,4 @@
-"""Do the checks notice? Spoils a copy of the chart (and of deploy/compose.yaml) in one place after the other, and runs them.
+"""Do the checks notice? Spoils a copy of the chart (and of deploy/) in one place after the other, and runs them.
 
 A spoiling that no check notices, or whose text is no longer there, is an error. Takes minutes: not part of `make test`.
 """
@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 T = "helm/scriptorium/templates/"
 DEPLOYMENT, CONFIG, HELPERS, JOB = T + "_deployment.tpl", T + "_config.tpl", T + "_helpers.tpl", T + "bucket-job.yaml"
 VALIDATE, VALUES, SCHEMA = T + "_validate.tpl", "helm/scriptorium/values.yaml", "helm/scriptorium/values.schema.json"
-COMPOSE = "deploy/compose.yaml"
+COMPOSE, DOCKERFILE, IGNORE = "deploy/compose.yaml", "deploy/Dockerfile", ".dockerignore"
 
 # File, text, what it becomes.
 SPOILS = [
@@ -30,7 +30,13 @@ SPOILS = [
     (DEPLOYMENT, "imagePullSecrets:", "imagePullSecret:"),
     (DEPLOYMENT, "- name: tmp\n              mountPath: /tmp", "- name: temp\n              mountPath: /tmp"),
     (DEPLOYMENT, 'mountPath: {{ include "scriptorium.modelsDir" .root }}', "mountPath: /elsewhere"),
-    (DEPLOYMENT, 'and (eq .role "worker") $set.model.existingClaim', "$values.worker.model.existingClaim"),
+    (DEPLOYMENT, 'and (eq .role "worker") (or $set.model', "and true (or $values.worker.model"),
+    (DEPLOYMENT, "args: [{{ $set.model.name | quote }}]", "args: [tiny.en]"),
+    (DEPLOYMENT, "readOnly: {{ empty $set.model.fetchImage }}", "readOnly: true"),
+    (DEPLOYMENT, "sizeLimit: {{ $set.model.sizeLimit }}", "sizeLimit: {{ $values.tmp.sizeLimit }}"),
+    (DEPLOYMENT, "          securityContext:\n            {{- toYaml $values.securityContext | nindent 12 }}\n          volumeMounts:\n            - name: tmp\n              mountPath: /tmp\n            - name",
+     "          volumeMounts:\n            - name: tmp\n              mountPath: /tmp\n            - name"),
+    (CONFIG, "{{- if or $set.model.existingClaim $set.model.fetchImage -}}", "{{- if $set.model.existingClaim -}}"),
     (DEPLOYMENT, "command: [sleep, {{ $preStop | quote }}]", "command: [sleep, {{ $preStop }}]"),
     (DEPLOYMENT, "{{- if gt $preStop 0 }}", "{{- if gt $preStop 900 }}"),
     (DEPLOYMENT, 'include "scriptorium.role.selectorLabels" $ | nindent 14', 'include "scriptorium.role.labels" $ | nindent 14'),
@@ -74,22 +80,42 @@ SPOILS = [
     (SCHEMA, '"SCRIPTORIUM_AMQP_URL",', ""),
     (COMPOSE, "command: [coordinator]", "command: [worker]"),
     (COMPOSE, "condition: service_healthy", "condition: service_started"),
-    (COMPOSE, "127.0.0.1:8788:8787", "8788:8787"),
+    (COMPOSE, "127.0.0.1:${GATEWAY_2_PORT:-8788}:8787", "8788:8787"),
+    (COMPOSE, "http://127.0.0.1:${S3_PORT:-8333}", "http://127.0.0.1:8333"),
     (COMPOSE, "stop_grace_period: 40s", "stop_grace_period: 10s"),
-    (COMPOSE, "/dev/tcp/127.0.0.1/9090", "/dev/tcp/127.0.0.1/9091"),
+    (COMPOSE, "    environment: *services", "    environment: {<<: *services, SCRIPTORIUM_OPS_LISTEN: 0.0.0.0:9091}"),
     (COMPOSE, "stop_grace_period:", "stop_grace:"),
     (COMPOSE, "rabbitmq:3.13", "rabbitmq"),
     (COMPOSE, "bucket: {condition: service_completed_successfully}", "s3: {condition: service_healthy}"),
     (COMPOSE, 'restart: "no"', "restart: always"),
+    (IGNORE, "!docs/errors\n", ""),
+    (IGNORE, "!build\n", ""),
+    (IGNORE, "!worker\n", ""),
+    (IGNORE, "!scripts/model.sh\n", ""),
+    (IGNORE, "*\n!.cargo", "!.cargo"),
+    (IGNORE, "**/.env\n", ""),
+    (DOCKERFILE, "COPY scripts/model.sh", "COPY scripts/models.sh"),
+    (DOCKERFILE, "rust:1.95-slim-bookworm", "rust:1.94-slim-bookworm"),
+    (DOCKERFILE, "debian:bookworm-slim", "debian:bullseye-slim"),
+    (DOCKERFILE, "--release --locked", "--release"),
+    (DOCKERFILE, 'image.version="0.1.0"', 'image.version="0.2.0"'),
+    (DOCKERFILE, "USER 10001:10001\n# The", "USER 0:0\n# The"),
+    (DOCKERFILE, "EXPOSE 8787 9090", "EXPOSE 8787"),
+    (DOCKERFILE, "SCRIPTORIUM_OPS_LISTEN=0.0.0.0:9090", "SCRIPTORIUM_OPS_LISTEN=0.0.0.0:9787"),
+    (DOCKERFILE, "COPY deploy/health.sh /usr/local/bin/scriptorium-health", ""),
+    (DOCKERFILE, "SCRIPTORIUM_DATA_DIR=", "SCRIPTORIUM_DATA="),
+    (DOCKERFILE, "SCRIPTORIUM_MODEL=${MODEL}", "SCRIPTORIUM_REDIS_URL=redis://redis"),
+    ("Cargo.toml", 'version = "0.1.0"', 'version = "0.1.1"'),
 ]
+# What the checks read nothing of.
+LEFT_OUT = shutil.ignore_patterns(".git", "target", "models", "fixtures", "__pycache__")
 
 
 def noticed(spoil):
     """None if the checks fail as they should, else a complaint."""
     file, text, other = spoil
     with tempfile.TemporaryDirectory() as folder:
-        for part in ("helm", "deploy", "docs"):
-            shutil.copytree(ROOT / part, Path(folder) / part)
+        shutil.copytree(ROOT, folder, ignore=LEFT_OUT, dirs_exist_ok=True)
         path = Path(folder) / file
         whole = path.read_text()
         if text not in whole:

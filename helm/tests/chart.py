@@ -71,6 +71,11 @@ def container(workload):
     return only
 
 
+def boxes(workload):
+    """All containers, the first ones too."""
+    return [*pod(workload)["spec"].get("initContainers", []), container(workload)]
+
+
 def selects(selector, labels):
     return bool(selector) and selector.items() <= labels.items()
 

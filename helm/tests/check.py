@@ -12,6 +12,7 @@ import yaml
 
 import deploy
 import every
+import image
 from chart import FULL, MINIMAL, ROLES, ROOT, Chart, container, environment, kind, pod, role
 
 passed, failed = 0, 0
@@ -38,6 +39,7 @@ def everything_rendered(chart):
         "keys": chart.render(*MINIMAL, "--set", "s3.accessKeyId=id,s3.secretAccessKey=s3-secret-key,bucketJob.enabled=true"),
         "long names": chart.render(*FULL, release="a-release-with-a-name-of-53-characters-which-is-allowed"[:53]),
         "own account": chart.render(*MINIMAL, "--set", "serviceAccount.create=false,serviceAccount.name=theirs-account"),
+        "fetched model": chart.render(*MINIMAL, "--set", "worker.model.name=base,worker.model.fetchImage=registry.example/models:1"),
         "no preStop": chart.render(*MINIMAL, "--set", "gateway.preStopSeconds=0,worker.drainSeconds=600"),
     }
     for variant, documents in variants.items():
@@ -85,6 +87,19 @@ def values_have_effect(chart, variants):
     check("models of a claim are mounted where the worker looks", mounted)
     claims = {n: [v for v in pod(role(full, n))["spec"]["volumes"] if "persistentVolumeClaim" in v] for n in ROLES}
     check("only workers have them", [n for n in ROLES if claims[n]] == ["worker"])
+    fetched = variants["fetched model"]
+    spec = pod(role(fetched, "worker"))["spec"]
+    (first,) = spec["initContainers"]
+    check("an init container fetches the model", (first["image"], first["args"]) == ("registry.example/models:1", ["base"]))
+    (told_first,) = [entry["value"] for entry in first["env"]]
+    places = [m for box in (first, container(role(fetched, "worker"))) for m in box["volumeMounts"] if m["name"] == "models"]
+    check("… to where the worker looks", [m["mountPath"] for m in places] == [told_first] * 2 and told_first
+        == environment(fetched, role(fetched, "worker")).get("SCRIPTORIUM_MODELS_DIR") and [m.get("readOnly") for m in places] == [None, True])
+    check("… in a folder of the pod", [v["emptyDir"] for v in spec["volumes"] if v["name"] == "models"] == [{"sizeLimit": "4Gi"}])
+    check("only workers have one", [n for n in ROLES if "initContainers" in pod(role(fetched, n))["spec"]] == ["worker"])
+    claimed = chart.render(*FULL, "--set", "worker.model.fetchImage=registry.example/models:1")
+    (volume,) = [v for v in pod(role(claimed, "worker"))["spec"]["volumes"] if v["name"] == "models"]
+    check("… or into a claim, which can be written then", volume["persistentVolumeClaim"] == {"claimName": "models", "readOnly": False})
     baked_in = "SCRIPTORIUM_MODELS_DIR" not in environment(minimal, role(minimal, "worker"))
     check("a model in the image: the image says where", baked_in)
 
@@ -205,7 +220,7 @@ def main():
     changes_roll_pods(chart, variants)
     wrong_values_are_refused(chart)
     values_and_schema_agree(chart)
-    for name, complaints in deploy.checks(chart):
+    for name, complaints in [*deploy.checks(chart), *image.checks(chart)]:
         check(name, complaints)
     print(f"chart: {passed} passed, {failed} failed")
     sys.exit(1 if failed else 0)

@@ -12,6 +12,8 @@ SERVICE_KEYS = {
     "read_only", "restart", "security_opt", "stop_grace_period", "tmpfs", "volumes",
 }
 HEALTH_KEYS = {"test", "interval", "timeout", "retries", "start_period", "disable"}
+# A variable of the compose file with its default.
+DEFAULT = re.compile(r"\$\{[A-Z0-9_]+:-([^}]*)\}")
 VARIABLE = re.compile(r"SCRIPTORIUM_[A-Z0-9_]*[A-Z0-9]")
 # The name of the image in compose.yaml, which the program does not read.
 NOT_OPTIONS = {"SCRIPTORIUM_IMAGE"}
@@ -57,12 +59,16 @@ def compose():
             grace = int(service["stop_grace_period"].removesuffix("s"))
             if grace < int(told["SCRIPTORIUM_DRAIN_SECONDS"]) + 5:
                 yield f"{name} is killed before it has drained"
-            port = told["SCRIPTORIUM_OPS_LISTEN"].rpartition(":")[2]
-            if f"/dev/tcp/127.0.0.1/{port} " not in service["healthcheck"]["test"][-1]:
-                yield f"{name}: health is asked for on another port than {port}"
-    published = {p.split(":")[1]: p.split(":")[2] for service in found.values() for p in service.get("ports", [])}
+            if "healthcheck" in service or {"SCRIPTORIUM_LISTEN", "SCRIPTORIUM_OPS_LISTEN"} & told.keys():
+                yield f"{name}: the image's own health check or ports are changed"
+    ports = [DEFAULT.sub(r"\1", port) for service in found.values() for port in service.get("ports", [])]
+    published = {port.split(":")[1]: port.split(":")[2] for port in ports}
     if published != {"8787": "8787", "8788": "8787", "8333": "8333"}:
         yield f"ports: {published}"
+    for name in ("gateway-1", "gateway-2"):
+        (port,) = found["s3"]["ports"]
+        if found[name]["environment"]["SCRIPTORIUM_S3_PUBLIC_ENDPOINT"] != f"http://{port.rpartition(':')[0]}":
+            yield f"{name} sends clients elsewhere than to the port of s3"
 
 
 def volumes():
@@ -76,7 +82,7 @@ def volumes():
 
 
 def used_variables(chart):
-    files = [ROOT / "deploy/compose.yaml", ROOT / "deploy/Dockerfile"]
+    files = [ROOT / "deploy/compose.yaml", ROOT / "deploy/Dockerfile", ROOT / "deploy/health.sh"]
     files += [chart.folder / "values.yaml", *sorted((chart.folder / "templates").iterdir())]
     for file in files:
         for name in VARIABLE.findall(file.read_text()):

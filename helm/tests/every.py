@@ -3,7 +3,7 @@
 import kubernetes_validate
 import yaml
 
-from chart import ROLES, container, environment, kind, pod, role, selects
+from chart import ROLES, boxes, container, environment, kind, pod, role, selects
 
 # Passwords in the test values and in values-dev.yaml.
 SECRETS = ["amqp-password", "redis-password", "s3-secret-key", "scriptorium-dev", "scriptorium:scriptorium@"]
@@ -138,8 +138,9 @@ def roles(documents):
 
 
 def security(documents):
-    for workload in kind(documents, "Deployment") + kind(documents, "Job"):
-        spec, box = pod(workload)["spec"], container(workload)
+    workloads = kind(documents, "Deployment") + kind(documents, "Job")
+    for workload, box in [(w, box) for w in workloads for box in boxes(w)]:
+        spec = pod(workload)["spec"]
         inside = spec["securityContext"] | box["securityContext"]
         good = {
             "runAsNonRoot": inside.get("runAsNonRoot") is True and inside.get("runAsUser") != 0,

@@ -19,7 +19,7 @@ What a role is told, as YAML: variable: value. Precedence: config < the role's c
 {{- $_ := set $own "SCRIPTORIUM_WORKERS" $set.slots -}}
 {{- $_ := set $own "SCRIPTORIUM_PART_SECONDS" $set.partSeconds -}}
 {{- /* A model in the image: the image itself says where. */ -}}
-{{- if $set.model.existingClaim -}}
+{{- if or $set.model.existingClaim $set.model.fetchImage -}}
 {{- $_ := set $own "SCRIPTORIUM_MODELS_DIR" (include "scriptorium.modelsDir" .root) -}}
 {{- end -}}
 {{- else if eq .role "coordinator" -}}

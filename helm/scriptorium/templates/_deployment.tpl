@@ -3,7 +3,7 @@
 {{- $values := .root.Values -}}
 {{- $set := index $values .role -}}
 {{- $preStop := int (default 0 $set.preStopSeconds) -}}
-{{- $modelVolume := and (eq .role "worker") $set.model.existingClaim -}}
+{{- $modelVolume := and (eq .role "worker") (or $set.model.existingClaim $set.model.fetchImage) -}}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -45,6 +45,35 @@ spec:
         {{- toYaml $values.podSecurityContext | nindent 8 }}
       {{- /* More than draining may take, so that it ends by itself. */}}
       terminationGracePeriodSeconds: {{ add $preStop $set.drainSeconds $values.terminationMarginSeconds }}
+      {{- if and $modelVolume $set.model.fetchImage }}
+      initContainers:
+        # Ends at once where the model is there already; several at a time may fill the same volume.
+        - name: model
+          image: {{ $set.model.fetchImage }}
+          imagePullPolicy: {{ $values.image.pullPolicy }}
+          args: [{{ $set.model.name | quote }}]
+          env:
+            - name: SCRIPTORIUM_MODELS_DIR
+              value: {{ include "scriptorium.modelsDir" .root }}
+            {{- with $values.extraEnv }}
+            {{- toYaml . | nindent 12 }}
+            {{- end }}
+          resources:
+            {{- toYaml $set.resources | nindent 12 }}
+          securityContext:
+            {{- toYaml $values.securityContext | nindent 12 }}
+          volumeMounts:
+            - name: tmp
+              mountPath: /tmp
+            - name: models
+              mountPath: {{ include "scriptorium.modelsDir" .root }}
+              {{- with $set.model.subPath }}
+              subPath: {{ . }}
+              {{- end }}
+            {{- with $values.extraVolumeMounts }}
+            {{- toYaml . | nindent 12 }}
+            {{- end }}
+      {{- end }}
       containers:
         - name: {{ .role }}
           image: {{ include "scriptorium.image" .root }}
@@ -111,9 +140,14 @@ spec:
             sizeLimit: {{ $values.tmp.sizeLimit }}
         {{- if $modelVolume }}
         - name: models
+          {{- if $set.model.existingClaim }}
           persistentVolumeClaim:
             claimName: {{ $set.model.existingClaim }}
-            readOnly: true
+            readOnly: {{ empty $set.model.fetchImage }}
+          {{- else }}
+          emptyDir:
+            sizeLimit: {{ $set.model.sizeLimit }}
+          {{- end }}
         {{- end }}
         {{- with $values.extraVolumes }}
         {{- toYaml . | nindent 8 }}
