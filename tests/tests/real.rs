@@ -22,11 +22,6 @@ fn dense(chunks: usize) -> Vec<u8> {
     recordings::converted(&["-c:a", "pcm_f32le", "-ar", "96000", "-ac", "2", "-t", &seconds], "wav")
 }
 
-/// The sample seven times: 69 chunks of 1 MB, which take the engine minutes.
-fn long() -> Vec<u8> {
-    recordings::converted(&["-af", "aloop=loop=6:size=6000000", "-c:a", "pcm_s16le"], "wav")
-}
-
 /// What `serve` makes of it, in chunks of another size.
 async fn by_serve(bytes: &[u8]) -> String {
     let server = Server::start(&[]).await;
@@ -46,12 +41,6 @@ fn check_events(frames: &[Frame], chunks: u32) {
     }
     let once: BTreeMap<u64, u32> = (0..u64::from(chunks)).map(|chunk| (chunk, 1)).collect();
     assert_eq!(complete, once, "each chunk is complete once");
-}
-
-/// Chunks of a job that are complete, as its status says.
-async fn complete(session: &Session) -> u64 {
-    let status = session.status().await;
-    status["completed_chunks"].as_u64().unwrap_or_else(|| panic!("{status}"))
 }
 
 fn patient(gateways: &[String], seed: u64) -> Patient {
@@ -101,28 +90,6 @@ async fn the_main_job_over_two_gateways_gives_what_serve_gives() {
         assert!(patient.transcript(&session).await == expected, "{gateway} gives another transcript");
         check_events(&patient.follow(&session).await, session.chunks());
     }
-    a_new_small_job_does_not_wait_for_a_large_one(&stack).await;
-}
-
-/// One scene of the test above, because the services take a while to start.
-async fn a_new_small_job_does_not_wait_for_a_large_one(stack: &Stack) {
-    let gateways = stack.gateways();
-    let large = Client::new(&gateways[0]).open("large.wav", long(), 1, json!({})).await;
-    assert!(large.chunks() >= 60);
-    large.upload_all().await;
-    let small = Client::new(&gateways[1]).open("small.wav", dense(6), 5, json!({})).await;
-    assert_eq!(small.chunks(), 2);
-    small.upload_all().await;
-    let before = complete(&large).await;
-    assert!(before + 30 < u64::from(large.chunks()), "the large job is nearly over: {before}");
-    let first_text = |frame: &Frame| frame.kind() == "chunk_complete";
-    small.client.frames(&small.job, None, first_text).await.unwrap();
-    let after = complete(&large).await;
-    // What the large job has under way goes first: three chunks, and the one behind each in the two workers' hands.
-    assert!(after - before <= 10, "{} chunks of the large job went before", after - before);
-    let reply = large.client.post("/chunked-upload-cancel", &json!({ "parent_job_id": large.job })).await;
-    assert!(reply.status().is_success(), "{}", reply.status());
-    small.ended().await;
 }
 
 /// SIGTERM of one after the other, each followed by a new start, while a job runs.

@@ -4,7 +4,8 @@ use scriptorium_tests::recordings;
 
 /// Bytes, and samples, a second.
 const RATE: u32 = 8_000;
-const MIB: usize = 1 << 20;
+/// Bytes of a chunk.
+pub const MIB: usize = 1 << 20;
 /// Of a WAV file with one stretch of sound.
 const HEADER: usize = 44;
 /// 0 in unsigned samples of 8 bits.
@@ -16,15 +17,24 @@ const BURST_AT: usize = MIB / 8 * 7;
 
 /// 8 kHz, 8 bits: `chunks` chunks of 1 MiB (131 s) of digital silence with some seconds of speech in each.
 pub fn bursts(chunks: usize) -> Vec<u8> {
-    let mut bytes = wav_header(chunks * MIB - HEADER);
-    bytes.resize(chunks * MIB, SILENCE);
+    let [first, later] = first_and_later(chunks);
+    let mut bytes = first;
+    for _ in 1..chunks {
+        bytes.extend_from_slice(&later);
+    }
+    bytes
+}
+
+/// The first chunk of that recording, and what each later one is, for recordings that need not lie in memory.
+pub fn first_and_later(chunks: usize) -> [Vec<u8>; 2] {
     let speech =
         recordings::converted(&["-c:a", "pcm_u8", "-ar", "8000", "-ac", "1", "-t", BURST_SECONDS], "wav");
     let speech = samples(&speech);
-    for chunk in 0..chunks {
-        bytes[chunk * MIB + BURST_AT..][..speech.len()].copy_from_slice(speech);
-    }
-    bytes
+    [wav_header(chunks * MIB - HEADER), Vec::new()].map(|mut bytes| {
+        bytes.resize(MIB, SILENCE);
+        bytes[BURST_AT..][..speech.len()].copy_from_slice(speech);
+        bytes
+    })
 }
 
 /// The sample three times, softly: 8 kHz, 8 bits, 5.6 MB. But between these two seconds it is loud.

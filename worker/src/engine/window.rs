@@ -192,8 +192,9 @@ where
         let unfinished = piece.split.unfinished.as_ref().filter(|_| !resumed);
         let window_ms = milliseconds(self.window.samples.len());
         let offset = milliseconds(piece.from * HOP);
-        let (mut words, usual_ms) = self.words(piece, offset);
-        for (at, span) in piece.split.spans.iter().chain(unfinished).enumerate() {
+        // A text with words has no timestamps, so it is one span.
+        let mut words = self.words(piece, offset);
+        for span in piece.split.spans.iter().chain(unfinished) {
             let tokens = piece.decoded.tokens.get(span.tokens.clone()).unwrap_or_default();
             let text = self.vocab.text(tokens).trim().to_owned();
             let start_ms = offset + span.start * UNIT_MS;
@@ -201,11 +202,10 @@ where
             let Some((start_ms, end_ms)) = self.heard(start_ms, end_ms).filter(|_| has_words(&text)) else {
                 continue;
             };
-            let mut words = words.get_mut(at).map(std::mem::take).unwrap_or_default();
-            if words.is_empty() {
-                out.push(piece.segment(start_ms, end_ms, text, words));
+            let Some(PassWords { mut words, usual_ms }) = words.take() else {
+                out.push(piece.segment(start_ms, end_ms, text, Vec::new()));
                 continue;
-            }
+            };
             let before_ms = out.last().map_or(0, |segment| segment.end_ms);
             let place = Place { start_ms, end_ms, before_ms, window_ms, usual_ms };
             let (start_ms, end_ms) =
@@ -214,24 +214,17 @@ where
         }
     }
 
-    /// The words of a piece's segments, unfinished text included, at their times in the window; and how long a word
-    /// usually is. Nothing if the piece was not aligned.
-    fn words(&self, piece: &Piece, offset_ms: u32) -> (Vec<Vec<WindowWord>>, u32) {
-        let text_of = |span: &segments::Span| {
-            let tokens = piece.decoded.tokens.get(span.tokens.clone()).unwrap_or_default();
-            tokens.iter().copied().filter(|&token| self.vocab.is_text(token)).collect()
-        };
-        let spans = piece.split.spans.iter().chain(&piece.split.unfinished);
-        let texts: Vec<Vec<u32>> = spans.map(text_of).collect();
-        let alignment = piece.decoded.alignment.as_ref();
-        let found = alignment
-            .and_then(|alignment| words::of_pass(self.vocab, &piece.decoded.language, &texts, alignment));
-        let Some(PassWords { mut segments, usual_ms }) = found else { return (Vec::new(), 0) };
-        for word in segments.iter_mut().flatten() {
+    /// The words of a piece at their times in the window; `None` if it was not aligned.
+    fn words(&self, piece: &Piece, offset_ms: u32) -> Option<PassWords> {
+        let tokens = piece.decoded.tokens.iter().copied();
+        let text: Vec<u32> = tokens.filter(|&token| self.vocab.is_text(token)).collect();
+        let alignment = piece.decoded.alignment.as_ref()?;
+        let mut found = words::of_pass(self.vocab, &piece.decoded.language, &text, alignment)?;
+        for word in &mut found.words {
             word.start_ms = word.start_ms.saturating_add(offset_ms);
             word.end_ms = word.end_ms.saturating_add(offset_ms);
         }
-        (segments, usual_ms)
+        Some(found)
     }
 
     /// When a word between `start_ms` and `end_ms` is said: in the stretch of speech that has most of it, as a word is said

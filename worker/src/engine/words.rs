@@ -76,42 +76,27 @@ impl Alignment {
 /// The words of a pass.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PassWords {
-    /// For each segment. None where its words and its text do not agree.
-    pub segments: Vec<Vec<WindowWord>>,
+    pub words: Vec<WindowWord>,
     /// How long a word is: the median, at most 0.7 s.
     pub usual_ms: u32,
 }
 
-/// The words of a pass, whose `segments` are the tokens of its text in order. `None` if the alignment is of another text.
-pub fn of_pass(
-    vocab: &Vocab,
-    language: &str,
-    segments: &[Vec<u32>],
-    alignment: &Alignment,
-) -> Option<PassWords> {
-    if segments.iter().map(Vec::len).sum::<usize>() != alignment.probabilities.len() {
+/// The words of a pass, whose text has these `tokens`. `None` if the alignment is of another text, or the words are not the
+/// text.
+pub fn of_pass(vocab: &Vocab, language: &str, tokens: &[u32], alignment: &Alignment) -> Option<PassWords> {
+    if tokens.len() != alignment.probabilities.len() {
         return None;
     }
-    let mut words = Vec::new();
-    let mut counts = Vec::with_capacity(segments.len());
-    let mut first = 0;
-    for tokens in segments {
-        let before = words.len();
-        for (text, range) in split(vocab, language, tokens) {
-            words.push(alignment.word(text, first + range.start..first + range.end)?);
-        }
-        counts.push(words.len() - before);
-        first += tokens.len();
-    }
+    let split = split(vocab, language, tokens);
+    let mut words = split
+        .into_iter()
+        .map(|(text, tokens)| alignment.word(text, tokens))
+        .collect::<Option<Vec<WindowWord>>>()?;
     let usual_ms = usual(&words);
     shorten_at_sentence_ends(&mut words, 2 * usual_ms);
-    let mut words = words.into_iter();
-    let segments = segments.iter().zip(counts).map(|(tokens, count)| {
-        let words = trimmed(join_punctuation(words.by_ref().take(count).collect()));
-        let text: String = words.iter().map(|word| word.text.as_str()).collect();
-        if text == vocab.text(tokens).trim() { words } else { Vec::new() }
-    });
-    Some(PassWords { segments: segments.collect(), usual_ms })
+    let words = trimmed(join_punctuation(words));
+    let text: String = words.iter().map(|word| word.text.as_str()).collect();
+    (!words.is_empty() && text == vocab.text(tokens).trim()).then_some(PassWords { words, usual_ms })
 }
 
 /// The words of a text, punctuation apart, and which of its tokens they are.

@@ -40,13 +40,13 @@ fn tokens_become_words_with_their_punctuation() {
     //                       0        1    2     3      4    5     6       7    8       9        10    11
     let vocab =
         with_words(&["ĠHello", ",", "Ġ\"", "Yes", ".", "\"", "Ġnon", "-", "stop", "ĠcafÃ", "©", "Ġlo"]);
-    let segments = [vec![0, 1, 2, 3, 4, 5], vec![6, 7, 8, 9, 10, 11, 8]];
+    let tokens = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 8];
     let times: Vec<i64> = (0..=13).map(|token| 10 * token).collect();
-    let words = of_pass(&vocab, "en", &segments, &alignment(&times)).unwrap();
+    let words = of_pass(&vocab, "en", &tokens, &alignment(&times)).unwrap();
     // Punctuation takes no time: the comma's is a gap.
-    assert_eq!(told(&words.segments[0]), [(0, 200, "Hello,"), (400, 800, " \"Yes.\"")]);
-    let second = [(1200, 1400, "non"), (1400, 1800, "-stop"), (1800, 2200, " café"), (2200, 2600, " lostop")];
-    assert_eq!(told(&words.segments[1]), second);
+    let first = [(0, 200, "Hello,"), (400, 800, " \"Yes.\"")];
+    let then = [(1200, 1400, " non"), (1400, 1800, "-stop"), (1800, 2200, " café"), (2200, 2600, " lostop")];
+    assert_eq!(told(&words.words), [&first[..], &then].concat());
     assert_eq!(words.usual_ms, 200);
 }
 
@@ -66,10 +66,10 @@ fn a_row_of_opening_marks_joins_the_word_after_it() {
 fn without_spaces_each_character_is_a_word() {
     // One character of one token, one of three bytes in two tokens.
     let vocab = with_words(&["æĹ¥", "æľ", "¬", "ãĢĤ"]);
-    let words = of_pass(&vocab, "ja", &[vec![0, 1, 2, 3]], &alignment(&[0, 10, 20, 30, 40])).unwrap();
-    assert_eq!(told(&words.segments[0]), [(0, 200, "日"), (200, 600, "本。")]);
-    let words = of_pass(&vocab, "de", &[vec![0, 1, 2, 3]], &alignment(&[0, 10, 20, 30, 40])).unwrap();
-    assert_eq!(told(&words.segments[0]), [(0, 800, "日本。")]);
+    let words = of_pass(&vocab, "ja", &[0, 1, 2, 3], &alignment(&[0, 10, 20, 30, 40])).unwrap();
+    assert_eq!(told(&words.words), [(0, 200, "日"), (200, 600, "本。")]);
+    let words = of_pass(&vocab, "de", &[0, 1, 2, 3], &alignment(&[0, 10, 20, 30, 40])).unwrap();
+    assert_eq!(told(&words.words), [(0, 800, "日本。")]);
 }
 
 #[test]
@@ -77,25 +77,26 @@ fn probabilities_are_means_over_tokens() {
     let vocab = with_words(&["ĠMor", "ris", "."]);
     let path = [(0, 0), (1, 5), (2, 9), (3, 12)];
     let alignment = Alignment::new(path, vec![0.5, 0.75, 0.0]).unwrap();
-    let words = of_pass(&vocab, "en", &[vec![0, 1, 2]], &alignment).unwrap();
-    assert_eq!(words.segments[0], [WindowWord { probability: 0.625, ..word(0, 180, "Morris.") }]);
+    let words = of_pass(&vocab, "en", &[0, 1, 2], &alignment).unwrap();
+    assert_eq!(words.words, [WindowWord { probability: 0.625, ..word(0, 180, "Morris.") }]);
 }
 
 #[test]
 fn a_pause_between_sentences_belongs_to_no_word() {
     let vocab = with_words(&["Ġone", ".", "Ġtwo", "Ġthree"]);
     // 0.2 s each, but the word after the full stop has 3 s of pause in it.
-    let words = of_pass(&vocab, "en", &[vec![0, 1, 2, 3]], &alignment(&[0, 10, 20, 170, 180])).unwrap();
-    assert_eq!(told(&words.segments[0]), [(0, 200, "one."), (3000, 3400, " two"), (3400, 3600, " three")]);
+    let words = of_pass(&vocab, "en", &[0, 1, 2, 3], &alignment(&[0, 10, 20, 170, 180])).unwrap();
+    assert_eq!(told(&words.words), [(0, 200, "one."), (3000, 3400, " two"), (3400, 3600, " three")]);
 }
 
 #[test]
 fn an_alignment_of_another_text_gives_nothing() {
     let vocab = with_words(&["Ġone", "Ġtwo"]);
-    assert_eq!(of_pass(&vocab, "en", &[vec![0, 1]], &alignment(&[0, 10])), None);
-    assert_eq!(of_pass(&vocab, "en", &[vec![0], vec![]], &alignment(&[0, 10, 20])), None);
-    let empty = of_pass(&vocab, "en", &[vec![], vec![0]], &alignment(&[0, 10])).unwrap();
-    assert_eq!((empty.segments[0].len(), told(&empty.segments[1])), (0, vec![(0, 200, "one")]));
+    assert_eq!(of_pass(&vocab, "en", &[0, 1], &alignment(&[0, 10])), None);
+    assert_eq!(of_pass(&vocab, "en", &[0], &alignment(&[0, 10, 20])), None);
+    assert_eq!(of_pass(&vocab, "en", &[], &alignment(&[0])), None);
+    let whole = of_pass(&vocab, "en", &[0], &alignment(&[0, 10])).unwrap();
+    assert_eq!(told(&whole.words), [(0, 200, "one")]);
 }
 
 const PLACE: Place = Place { start_ms: 1000, end_ms: 4000, before_ms: 500, window_ms: 10_000, usual_ms: 200 };
