@@ -39,7 +39,7 @@ setup: ## install missing build tools by apt (as root or with sudo)
 	@scripts/setup.sh
 
 test: setup model ## formatting, lints, and all tests
-	@scripts/setup.sh jq:jq
+	@scripts/setup.sh jq:jq openssl:openssl
 	@scripts/model.sh base
 	@scripts/test.sh
 

@@ -21,7 +21,12 @@ scripts/python-modules.sh tests/webhooks/requirements.txt >/dev/null
 step "starting RabbitMQ, Redis and an S3 server for the tests"
 scripts/services-install.sh
 services=$(mktemp -d)
+services_test=
 end_services() {
+  if [ -n "$services_test" ]; then
+    kill "$services_test" 2>/dev/null || :
+    wait "$services_test" || :
+  fi
   scripts/services.sh stop "$services" --wipe || :
   rm -rf "$services"
 }
@@ -40,26 +45,38 @@ scripts/services.sh start "$services" --base-port 27400
 # From here on a test that needs a service fails where there is none.
 export SCRIPTORIUM_TEST_SERVICES=1 SCRIPTORIUM_TEST_SERVICES_DIR="$services"
 
-# nextest shows more and keeps tests apart in processes; cargo's own runner runs the same tests.
-if cargo nextest --version >/dev/null 2>&1; then runner="nextest run"; else runner="test"; fi
+# nextest shows more and keeps tests apart in processes; cargo's own runner runs the same tests. How many run beside each
+# other: .config/nextest.toml.
+runner='test'
+if cargo nextest --version >/dev/null 2>&1; then runner="nextest run --test-threads $((2 * $(nproc)))"; fi
 run_tests() {
-  # shellcheck disable=SC2086 # two words
+  # shellcheck disable=SC2086 # several words
   cargo $runner --release --locked --workspace --no-fail-fast "$@"
 }
 
 step "unit, property, contract and end-to-end tests"
 run_tests
 
+step "the services that the roles need: started, killed, started again; beside what follows"
+tests/scripts/services.sh >"$services/services-test.log" 2>&1 &
+services_test=$!
+
 step "end-to-end tests once more, on two of each role"
-# The bytes of long transcripts are compared in tests/tests/real.rs.
-SCRIPTORIUM_TEST_ROLES=1 run_tests --test bad_input --test words --test languages --test main_job --test whole --test openai --test openai_engine --test webhooks --test jobs -- --skip text_is_right --skip every_format
+# What is left out, and where it is shown instead: docs/proof.md.
+SCRIPTORIUM_TEST_ROLES=1 run_tests --test bad_input --test crash --test jobs --test languages --test main_job --test openai_client \
+  --test openai_engine --test readme --test webhooks --test whole --test words -- \
+  --skip text_is_right --skip every_format --skip the_command_writes_words_too
 
 if [ "$runner" != test ]; then
   step "examples in the documentation"
   cargo test --release --locked --workspace --doc --quiet
 fi
 
-step "the services that the roles need: started, killed, started again"
-tests/scripts/services.sh
+step "how the services have done"
+services_ended=0
+wait "$services_test" || services_ended=$?
+services_test=
+cat "$services/services-test.log" >&2
+[ "$services_ended" = 0 ] || exit 1
 
 step "all is well"

@@ -2,7 +2,7 @@
 
 use crate::config::{
     BrokerArgs, BucketArgs, ConfigError, DrainArgs, EngineArgs, JobStoreArgs, LimitArgs, LimiterArgs,
-    LogArgs, NetworkArgs, OpsArgs, PartArgs, StorageArgs, SweepArgs, WebhookArgs, with_settings,
+    LogArgs, NetworkArgs, OpsArgs, PartArgs, StorageArgs, SweepArgs, TlsArgs, WebhookArgs, with_settings,
 };
 use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -116,6 +116,8 @@ pub struct GatewayArgs {
     #[command(flatten, next_help_heading = "Services")]
     pub broker: BrokerArgs,
     #[command(flatten)]
+    pub tls: TlsArgs,
+    #[command(flatten)]
     pub store: JobStoreArgs,
     #[command(flatten)]
     pub bucket: BucketArgs,
@@ -134,6 +136,8 @@ pub struct WorkerArgs {
     #[command(flatten, next_help_heading = "Services")]
     pub broker: BrokerArgs,
     #[command(flatten)]
+    pub tls: TlsArgs,
+    #[command(flatten)]
     pub bucket: BucketArgs,
     #[command(flatten)]
     pub limiter: LimiterArgs,
@@ -151,6 +155,8 @@ pub struct CoordinatorArgs {
     pub ops: OpsArgs,
     #[command(flatten, next_help_heading = "Services")]
     pub broker: BrokerArgs,
+    #[command(flatten)]
+    pub tls: TlsArgs,
     #[command(flatten)]
     pub store: JobStoreArgs,
     #[command(flatten)]
@@ -173,6 +179,8 @@ pub enum AdminCommand {
 pub struct AdminBucketArgs {
     #[command(flatten, next_help_heading = "Services")]
     pub bucket: BucketArgs,
+    #[command(flatten)]
+    pub tls: TlsArgs,
 
     /// Origins whose pages may upload, with commas between them
     #[arg(

@@ -3,6 +3,7 @@
 use crate::server::Server;
 use crate::stack::{Plan, Stack};
 use std::path::Path;
+use std::time::Duration;
 
 /// What is true of one has to be true of the other: `make test` runs the tests that use this with both.
 pub enum Deployment {
@@ -35,10 +36,48 @@ impl Deployment {
         }
     }
 
+    /// `kill -9` of everything that is ours at once. Of the roles' jobs the services know what they have confirmed, of
+    /// `serve`'s its folder.
+    pub fn kill(&mut self) {
+        match self {
+            Self::Serve(server) => server.kill(),
+            Self::Roles(stack) => stack.kill_all(),
+        }
+    }
+
+    /// Starts again what was ended, and waits until all are ready.
+    pub async fn resume(&mut self) {
+        match self {
+            Self::Serve(server) => server.resume().await,
+            Self::Roles(stack) => stack.resume_all().await,
+        }
+    }
+
+    /// SIGTERM to all at once, and whether they ended by themselves with success within a time.
+    pub async fn terminate(&mut self, within: Duration) -> bool {
+        match self {
+            Self::Serve(server) => server.terminate(within),
+            Self::Roles(stack) => stack.terminate_all(within).await,
+        }
+    }
+
+    /// What all processes have logged.
+    pub fn log(&self) -> String {
+        match self {
+            Self::Serve(server) => server.log(),
+            Self::Roles(stack) => stack.names("").iter().map(|name| stack.log(name)).collect(),
+        }
+    }
+
     /// Keys of the objects that are stored; in `serve` their files.
     pub fn objects(&self) -> Vec<String> {
         match self {
-            Self::Serve(server) => files_in(&server.data_dir().join("objects")),
+            Self::Serve(server) => {
+                let mut files = files_in(&server.data_dir().join("objects"));
+                // By which a process says that the folder is its own.
+                files.retain(|file| !file.ends_with("/lock"));
+                files
+            }
             Self::Roles(stack) => stack.services.objects(),
         }
     }

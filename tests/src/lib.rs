@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
 pub mod broker;
+pub mod certificates;
 pub mod chaos;
 pub mod client;
 pub mod deployment;

@@ -44,7 +44,18 @@ pub fn wanted() -> bool {
 impl Services {
     /// Starts all three and waits until they can be used. Blocks for some ten seconds.
     pub fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    /// The same with further settings of RabbitMQ.
+    pub fn start_with(broker: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        if let Some(settings) = broker {
+            // All files of this folder are read (scripts/services-each.sh).
+            let configs = folder.path().join("rabbitmq/conf.d");
+            std::fs::create_dir_all(&configs).unwrap();
+            std::fs::write(configs.join("test.conf"), settings).unwrap();
+        }
         let (ports, claim) = free_ports();
         let folder = Folder::Own(folder);
         let mut services = Self { folder, env: Vec::new(), ports, _claim: claim };

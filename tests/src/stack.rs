@@ -56,14 +56,19 @@ impl Stack {
     /// Services, bucket and roles, all ready.
     pub async fn start(plan: &Plan) -> Self {
         let mut stack = Self::prepare(plan).await;
-        let names = stack.names("");
-        for name in &names {
-            stack.resume(name);
-        }
-        for name in &names {
-            stack.ready(name).await;
-        }
+        stack.resume_all().await;
         stack
+    }
+
+    /// Starts all roles that do not run, and waits until they are ready.
+    pub async fn resume_all(&mut self) {
+        let names = self.names("");
+        for name in &names {
+            self.resume(name);
+        }
+        for name in &names {
+            self.ready(name).await;
+        }
     }
 
     /// Services and bucket; the roles are not started.
@@ -73,6 +78,11 @@ impl Stack {
         } else {
             Arc::new(Services::shared().await)
         };
+        Self::on(services, plan).await
+    }
+
+    /// The same on these services.
+    pub async fn on(services: Arc<Services>, plan: &Plan) -> Self {
         let (mut env, mut ways) = (services.env().to_vec(), BTreeMap::new());
         if plan.harm {
             for (index, service) in (0..).zip(["rabbitmq", "redis", "s3"]) {
@@ -196,6 +206,31 @@ impl Stack {
         true
     }
 
+    /// SIGKILL of all, the last one before the first could be missed.
+    pub fn kill_all(&mut self) {
+        let mut children: Vec<Child> = self.roles.values_mut().filter_map(|role| role.child.take()).collect();
+        for child in &mut children {
+            child.kill().unwrap();
+        }
+        for mut child in children {
+            child.wait().unwrap();
+        }
+    }
+
+    /// SIGTERM to all, and whether each ended with success within a time.
+    pub async fn terminate_all(&mut self, within: Duration) -> bool {
+        let names = self.names("");
+        for name in &names {
+            self.signal(name, "TERM");
+        }
+        let (begun, mut fine) = (Instant::now(), true);
+        for name in &names {
+            let ended = self.ended(name, within.saturating_sub(begun.elapsed())).await;
+            fine &= ended.is_some_and(|status| status.success());
+        }
+        fine
+    }
+
     /// `STOP`, `CONT`, `TERM`.
     pub fn signal(&mut self, name: &str, signal: &str) {
         assert!(self.running(name), "{name} is not running");
@@ -207,6 +242,11 @@ impl Stack {
     /// SIGTERM, and how it ended, if it did within a time.
     pub async fn terminate(&mut self, name: &str, within: Duration) -> Option<ExitStatus> {
         self.signal(name, "TERM");
+        self.ended(name, within).await
+    }
+
+    /// How it ended, if it does within a time; else it is killed.
+    async fn ended(&mut self, name: &str, within: Duration) -> Option<ExitStatus> {
         let mut child = self.role(name).child.take().unwrap();
         let begun = Instant::now();
         while begun.elapsed() < within {

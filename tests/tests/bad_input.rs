@@ -151,22 +151,24 @@ async fn recordings_that_are_no_audio() {
 async fn recordings_that_break_off_or_turn_to_noise() {
     let server = Deployment::start(&[]).await;
     let client = Client::new(&server.url());
-    for (name, ending, arguments) in [
-        ("wav", "wav", ["-c:a", "pcm_s16le"]),
-        ("flac", "flac", ["-compression_level", "0"]),
-        ("mp3", "mp3", ["-b:a", "320k"]),
-    ] {
-        let good = recordings::converted(&[&arguments[..], &["-ac", "2", "-ar", "44100"]].concat(), ending);
+    // As little speech as makes a recording that is large enough.
+    let formats: [(&str, &[&str]); 3] = [
+        ("wav", &["-t", "40", "-c:a", "pcm_s16le", "-ar", "44100"]),
+        ("flac", &["-t", "45", "-sample_fmt", "s32", "-compression_level", "0", "-ar", "96000"]),
+        ("mp3", &["-t", "140", "-b:a", "320k", "-ar", "44100"]),
+    ];
+    for (ending, arguments) in formats {
+        let good = recordings::converted(&[arguments, &["-ac", "2"]].concat(), ending);
         // A good header, then random bytes to the end.
         let mut noise = good[..MB].to_vec();
         noise.extend(random_bytes(5 * MB));
-        let end = outcome(&client, &format!("noise.{name}"), noise).await;
-        assert!(matches!(end["type"].as_str(), Some("final_result" | "job_failed")), "{name}: {end}");
+        let end = outcome(&client, &format!("noise.{ending}"), noise).await;
+        assert!(matches!(end["type"].as_str(), Some("final_result" | "job_failed")), "{ending}: {end}");
         // A body cut off in the middle of a packet.
         let cut = good[..(good.len() * 9 / 10).max(5 * MB + 1) | 1].to_vec();
-        let end = outcome(&client, &format!("cut.{name}"), cut).await;
-        assert_eq!(end["type"], "final_result", "{name}: {end}");
-        assert!(end["final_transcript"].as_str().unwrap().len() > 200, "{name}: {end}");
+        let end = outcome(&client, &format!("cut.{ending}"), cut).await;
+        assert_eq!(end["type"], "final_result", "{ending}: {end}");
+        assert!(end["final_transcript"].as_str().unwrap().len() > 200, "{ending}: {end}");
     }
 }
 

@@ -1,9 +1,13 @@
-//! `kill -9` at any moment, and a new start on the same folder: nothing is lost, nothing comes twice.
+//! `kill -9` of everything at any moment, and a new start on what was kept: nothing is lost, nothing comes twice.
 #![allow(clippy::unwrap_used)]
 
-use scriptorium_tests::{Client, Frame, Server, Session, recordings};
+use scriptorium_tests::{Client, Deployment, Frame, Server, Session, recordings};
 use serde_json::json;
 use std::time::Duration;
+
+/// What waits for the dead does not wait for long.
+const SOON: [(&str, &str); 2] =
+    [("SCRIPTORIUM_CHUNK_RETRY_DELAY_SECONDS", "1"), ("SCRIPTORIUM_SWEEP_INTERVAL_SECONDS", "1")];
 
 /// All frames but progress and partial texts, which depend on the time of day.
 fn lasting(frames: &[Frame]) -> Vec<&Frame> {
@@ -25,8 +29,8 @@ async fn undisturbed(bytes: &[u8]) -> (String, Vec<Frame>) {
     (session.transcript("json").await, session.all_frames().await)
 }
 
-/// Uploads and kills the server by the way: `moments` are milliseconds between a start and the next kill.
-async fn disturbed(server: &mut Server, session: &Session, moments: &[u64]) {
+/// Uploads and kills all by the way: `moments` are milliseconds between a start and the next kill.
+async fn disturbed(server: &mut Deployment, session: &Session, moments: &[u64]) {
     let mut next = 0;
     for moment in moments {
         let until = tokio::time::Instant::now() + Duration::from_millis(*moment);
@@ -48,10 +52,10 @@ async fn disturbed(server: &mut Server, session: &Session, moments: &[u64]) {
 
 #[tokio::test]
 async fn killed_again_and_again_the_transcript_is_the_same() {
-    let bytes = recordings::converted(&["-c:a", "pcm_s16le"], "wav");
+    let bytes = recordings::converted(&["-t", "150", "-c:a", "pcm_s16le"], "wav");
     let (expected, frames) = undisturbed(&bytes).await;
 
-    let mut server = Server::start(&[("SCRIPTORIUM_CHUNK_RETRY_DELAY_SECONDS", "1")]).await;
+    let mut server = Deployment::start(&SOON).await;
     let session = Client::new(&server.url()).open("sample.wav", bytes, 1, json!({})).await;
     disturbed(&mut server, &session, &[40, 300, 900, 1_700, 2_500]).await;
     let end = session.ended().await;
@@ -78,20 +82,19 @@ fn job_of(frames: &[Frame]) -> String {
 
 #[tokio::test]
 async fn a_stream_goes_on_where_it_was_cut_across_a_restart() {
-    let bytes = recordings::converted(&["-c:a", "pcm_s16le"], "wav");
-    let mut server = Server::start(&[]).await;
-    let session = Client::new(&server.url()).open("sample.wav", bytes, 2, json!({})).await;
-    // Chunk 0 is complete once its last passage is known to end, in chunk 2 at the latest.
-    for chunk in 0..3 {
+    let bytes = recordings::converted(&["-t", "125", "-c:a", "pcm_s16le"], "wav");
+    let mut server = Deployment::start(&SOON).await;
+    let session = Client::new(&server.url()).open("sample.wav", bytes, 1, json!({})).await;
+    // Chunk 0 is complete once its last passage is known to end, before the last chunk.
+    let last_chunk = session.chunks() - 1;
+    for chunk in 0..last_chunk {
         session.upload(chunk).await;
     }
     let complete = |frame: &Frame| frame.kind() == "chunk_complete";
     let mut frames = session.client.frames(&session.job, None, complete).await.unwrap();
     server.kill();
     server.resume().await;
-    for chunk in 3..session.chunks() {
-        session.upload(chunk).await;
-    }
+    session.upload(last_chunk).await;
     let last = ids(&frames).into_iter().max();
     frames.extend(session.client.frames(&session.job, last, Frame::is_last).await.unwrap());
     assert!(ids(&frames).is_sorted_by(|a, b| a < b), "{:?}", ids(&frames));
@@ -105,13 +108,13 @@ async fn a_stream_goes_on_where_it_was_cut_across_a_restart() {
 
 #[tokio::test]
 async fn a_lost_notice_is_found_and_sigterm_is_clean() {
-    let bytes = recordings::converted(&["-c:a", "pcm_s16le"], "wav");
-    let mut server = Server::start(&[]).await;
+    let bytes = recordings::converted(&["-t", "60", "-ar", "48000", "-c:a", "pcm_s16le"], "wav");
+    let mut server = Deployment::start(&SOON).await;
     let session = Client::new(&server.url()).open("sample.wav", bytes, 2, json!({})).await;
     for chunk in 0..session.chunks() {
         session.put(chunk).await;
     }
-    assert!(server.terminate(Duration::from_secs(15)), "SIGTERM ends it with exit code 0");
+    assert!(server.terminate(Duration::from_secs(15)).await, "SIGTERM ends it with exit code 0");
     server.resume().await;
     assert_eq!(session.ended().await.data["status"], "completed");
 }

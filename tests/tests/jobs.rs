@@ -99,7 +99,7 @@ async fn a_job_that_is_deleted_while_it_is_worked_on_leaves_nothing() {
 async fn the_times_of_a_job_add_up_to_its_length() {
     let server = Deployment::start(&[]).await;
     let client = Client::new(&server.url());
-    let bytes = recordings::converted(&["-c:a", "pcm_s16le"], "wav");
+    let bytes = recordings::converted(&["-t", "60", "-ar", "48000", "-c:a", "pcm_s16le"], "wav");
     let session = client.open("sample.wav", bytes, 4, json!({})).await;
     session.upload_all().await;
     assert_eq!(session.ended().await.data["status"], "completed");

@@ -5,9 +5,11 @@ use scriptorium_tests::{Client, Deployment, recordings};
 use serde_json::{Value, json};
 
 /// English, then 45 seconds of it played backwards (which the model takes for Latvian, not very surely), then English.
-const BACKWARDS_IN_THE_MIDDLE: [&str; 4] = [
+const BACKWARDS_IN_THE_MIDDLE: [&str; 6] = [
     "-filter_complex",
-    "[0]atrim=0:75[a];[0]atrim=90:135,areverse[b];[0]atrim=150:210[c];[a][b][c]concat=n=3:v=0:a=1",
+    "[0]atrim=0:40[a];[0]atrim=90:135,areverse[b];[0]atrim=150:180[c];[a][b][c]concat=n=3:v=0:a=1",
+    "-ar",
+    "48000",
     "-c:a",
     "pcm_s16le",
 ];

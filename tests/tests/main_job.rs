@@ -33,7 +33,7 @@ async fn text_is_right_and_the_same_whatever_the_chunks_the_workers_and_the_orde
     assert!(coverage["transcribed"].as_f64().unwrap() > 0.8 * seconds, "{coverage:?}");
     // The last two divide their chunks: into parts of one or two passages, and of one.
     for (chunk_size_mb, workers, backwards, part_seconds) in
-        [(2, "2", true, "300"), (5, "4", false, "300"), (20, "2", false, "60"), (5, "2", false, "1")]
+        [(2, "2", true, "300"), (20, "4", false, "60"), (5, "2", false, "1")]
     {
         let other = transcript(chunk_size_mb, workers, backwards, part_seconds).await;
         assert!(
@@ -78,7 +78,7 @@ async fn every_format_gives_text_with_times_that_fit() {
 #[tokio::test]
 async fn text_comes_while_the_upload_is_still_running() {
     let server = Deployment::start(&[]).await;
-    let bytes = recordings::converted(&["-c:a", "pcm_s16le"], "wav");
+    let bytes = recordings::converted(&["-t", "125", "-c:a", "pcm_s16le"], "wav");
     let session = Client::new(&server.url()).open("sample.wav", bytes, 1, json!({})).await;
     let last = session.chunks() - 1;
     for chunk in 0..last {

@@ -97,7 +97,7 @@ async fn a_small_one_and_one_that_is_no_recording() {
 #[tokio::test]
 async fn an_upload_that_breaks_off_leaves_nothing() {
     let settings = [("SCRIPTORIUM_SWEEP_INTERVAL_SECONDS", "1")];
-    let server = scriptorium_tests::Server::start(&settings).await;
+    let server = Deployment::start(&settings).await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("long.wav");
     // 44 MB at 4 MB a second; curl gives up after 8 seconds.
@@ -108,28 +108,8 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
     assert_eq!(output.status.code(), Some(28), "curl was to break off");
     let begun = Instant::now();
     // It was cancelled, and its objects are deleted when the delay for that is over.
-    while !server.log().contains("broke off; the job is cancelled") || objects(&server.data_dir()) > 0 {
-        assert!(
-            begun.elapsed() < Duration::from_secs(60),
-            "{} objects are left",
-            objects(&server.data_dir())
-        );
+    while !server.log().contains("broke off; the job is cancelled") || !server.objects().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "left: {:?}", server.objects());
         tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
-
-/// Files of the object store.
-fn objects(folder: &Path) -> usize {
-    let entries = std::fs::read_dir(folder.join("objects")).into_iter().flatten();
-    entries.map(|entry| count(&entry.unwrap().path())).sum()
-}
-
-fn count(path: &Path) -> usize {
-    if path.file_name().is_some_and(|name| name == "lock") {
-        return 0;
-    }
-    match std::fs::read_dir(path) {
-        Ok(entries) => entries.map(|entry| count(&entry.unwrap().path())).sum(),
-        Err(_) => 1,
     }
 }

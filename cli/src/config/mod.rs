@@ -12,6 +12,7 @@ mod ops;
 mod services;
 mod storage;
 mod times;
+mod tls;
 mod values;
 mod webhook;
 
@@ -25,6 +26,7 @@ pub use ops::OpsArgs;
 pub use services::{BrokerArgs, BucketArgs, JobStoreArgs, LimiterArgs};
 pub use storage::{StorageArgs, default_cache_dir, default_data_dir};
 pub use times::{DrainArgs, PartArgs, SweepArgs};
+pub use tls::TlsArgs;
 pub use webhook::WebhookArgs;
 
 use std::path::PathBuf;
@@ -47,6 +49,12 @@ pub enum ConfigError {
         "--s3-public-endpoint without --s3-endpoint: say where this process itself reaches the object store"
     )]
     PublicEndpointAlone,
+    #[error("{option}: {}: {reason}", path.display())]
+    TlsFile { option: &'static str, path: PathBuf, reason: String },
+    #[error("--tls-ca-file, --tls-certificate-file, --tls-key-file: {0}")]
+    Tls(#[from] scriptorium_shared::tls::TlsError),
+    #[error("--tls-certificate-file and --tls-key-file belong together: give both or none")]
+    HalfAnIdentity,
     /// The secret itself is not told.
     #[error("--webhook-secret: {0}")]
     WebhookSecret(#[from] scriptorium_shared::webhook::SecretError),

@@ -23,7 +23,8 @@ impl BrokerArgs {
 
 #[derive(Args, Clone, Debug)]
 pub struct JobStoreArgs {
-    /// Redis, 7.0 or newer, with appendonly: redis(s)://user:password@host:port/database. It is a secret too
+    /// Redis, 7.0 or newer, with appendonly: redis(s)://user:password@host:port/database. Of a Redis Cluster one of its nodes, or
+    /// several, with commas between their addresses. It is a secret too
     #[arg(long, env = "SCRIPTORIUM_REDIS_URL", value_name = "URL", hide_env_values = true)]
     pub redis_url: String,
 

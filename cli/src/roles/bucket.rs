@@ -12,7 +12,7 @@ use std::time::Duration;
 /// The settings are wrong, or the store does not answer or refuses.
 pub async fn admin_bucket(args: &AdminBucketArgs) -> Result<PreparedBucket, RoleError> {
     args.bucket.check()?;
-    let objects = services::objects(&args.bucket).await?;
+    let objects = services::objects(&args.bucket, &args.tls.read()?).await?;
     let settings = BucketSettings {
         region: args.bucket.s3_region.clone(),
         cors_origins: args.cors_origins.clone(),

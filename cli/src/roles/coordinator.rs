@@ -4,6 +4,7 @@ use super::{Frame, RoleError, services};
 use crate::args::CoordinatorArgs;
 use scriptorium_coordinator::CoordinatorConfig;
 use scriptorium_shared::ops::Needs;
+use scriptorium_shared::tls::Tls;
 use scriptorium_shared::webhook::{self, Sender};
 
 /// Runs until SIGTERM; messages that it has begun to handle are finished first.
@@ -14,16 +15,22 @@ pub async fn coordinator(args: &CoordinatorArgs) -> Result<(), RoleError> {
     args.broker.check()?;
     args.store.check()?;
     args.bucket.check()?;
+    let tls = args.tls.read()?;
     let sender = Sender::new(&args.webhooks.settings()?).map_err(RoleError::Webhooks)?;
     let frame = Frame::begin(&args.ops).await?;
-    let outcome = Box::pin(frame.run(args.drain.drain_seconds, work(args, &frame, sender))).await;
+    let outcome = Box::pin(frame.run(args.drain.drain_seconds, work(args, &frame, sender, &tls))).await;
     frame.end().await;
     outcome
 }
 
-async fn work(args: &CoordinatorArgs, frame: &Frame, sender: Option<Sender>) -> Result<(), RoleError> {
-    let stop = &frame.shutdown;
-    let jobs = match services::jobs(&args.broker, &args.store, &args.bucket, "coordinator", stop).await {
+async fn work(
+    args: &CoordinatorArgs,
+    frame: &Frame,
+    sender: Option<Sender>,
+    tls: &Tls,
+) -> Result<(), RoleError> {
+    let (broker, stop) = (&args.broker, &frame.shutdown);
+    let jobs = match services::jobs(broker, &args.store, &args.bucket, tls, "coordinator", stop).await {
         Err(_) if stop.is_cancelled() => return Ok(()),
         jobs => jobs?,
     };

@@ -4,6 +4,7 @@ use super::{Frame, RoleError, listen, services};
 use crate::args::GatewayArgs;
 use scriptorium_gateway::UploadBase;
 use scriptorium_shared::ops::Needs;
+use scriptorium_shared::tls::Tls;
 use scriptorium_shared::webhook::WebhookConfig;
 use tokio::net::TcpListener;
 
@@ -15,12 +16,12 @@ pub async fn gateway(args: &GatewayArgs) -> Result<(), RoleError> {
     args.broker.check()?;
     args.store.check()?;
     args.bucket.check()?;
-    let webhooks = args.webhooks.settings()?;
+    let (webhooks, tls) = (args.webhooks.settings()?, args.tls.read()?);
     let addresses = args.network.addresses().await?;
     let listener = listen(&addresses[..], &args.network.listen).await?;
     let frame = Frame::begin(&args.ops).await?;
     let outcome =
-        Box::pin(frame.run(args.drain.drain_seconds, work(args, &frame, listener, &webhooks))).await;
+        Box::pin(frame.run(args.drain.drain_seconds, work(args, &frame, listener, &webhooks, &tls))).await;
     frame.end().await;
     outcome
 }
@@ -30,9 +31,10 @@ async fn work(
     frame: &Frame,
     listener: TcpListener,
     webhooks: &WebhookConfig,
+    tls: &Tls,
 ) -> Result<(), RoleError> {
-    let jobs = services::jobs(&args.broker, &args.store, &args.bucket, "gateway", &frame.shutdown).await;
-    let jobs = match jobs {
+    let (broker, stop) = (&args.broker, &frame.shutdown);
+    let jobs = match services::jobs(broker, &args.store, &args.bucket, tls, "gateway", stop).await {
         Err(_) if frame.shutdown.is_cancelled() => return Ok(()),
         jobs => jobs?,
     };

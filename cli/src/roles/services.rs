@@ -8,23 +8,31 @@ use scriptorium_shared::objects::Objects;
 use scriptorium_shared::queue::{Queue, RabbitMqConfig, RabbitMqQueue};
 use scriptorium_shared::redis::RedisConfig;
 use scriptorium_shared::store::{RedisStore, Store};
+use scriptorium_shared::tls::Tls;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// `role` is how RabbitMQ's overview calls this process.
-pub async fn queue(args: &BrokerArgs, role: &str, shutdown: &CancellationToken) -> Result<Queue, RoleError> {
+pub async fn queue(
+    args: &BrokerArgs,
+    tls: &Tls,
+    role: &str,
+    shutdown: &CancellationToken,
+) -> Result<Queue, RoleError> {
     let name = format!("scriptorium {role}, process {}", std::process::id());
-    let config = RabbitMqConfig { connection_name: name, ..RabbitMqConfig::new(&args.amqp_url) };
+    let config =
+        RabbitMqConfig { connection_name: name, tls: tls.clone(), ..RabbitMqConfig::new(&args.amqp_url) };
     Ok(Queue::RabbitMq(RabbitMqQueue::connect(config, shutdown).await?))
 }
 
 /// Nothing is asked of the store but its credentials: `/readyz` tells whether it answers.
-pub async fn objects(args: &BucketArgs) -> Result<Objects, RoleError> {
-    Ok(Objects::new(args.objects().await?)?)
+pub async fn objects(args: &BucketArgs, tls: &Tls) -> Result<Objects, RoleError> {
+    Ok(Objects::with_tls(args.objects().await?, tls)?)
 }
 
-pub fn redis(url: &str, job_ttl: Duration) -> RedisConfig {
-    RedisConfig { url: url.to_owned(), prefix: RedisConfig::DEFAULT_PREFIX.to_owned(), job_ttl }
+pub fn redis(url: &str, tls: &Tls, job_ttl: Duration) -> RedisConfig {
+    let prefix = RedisConfig::DEFAULT_PREFIX.to_owned();
+    RedisConfig { url: url.to_owned(), prefix, job_ttl, tls: tls.clone() }
 }
 
 /// All that advances jobs.
@@ -32,15 +40,16 @@ pub async fn jobs(
     broker: &BrokerArgs,
     store: &JobStoreArgs,
     bucket: &BucketArgs,
+    tls: &Tls,
     role: &str,
     shutdown: &CancellationToken,
 ) -> Result<Jobs, RoleError> {
-    let config = redis(&store.redis_url, store.job_ttl_seconds);
-    let objects = objects(bucket).await?;
+    let config = redis(&store.redis_url, tls, store.job_ttl_seconds);
+    let objects = objects(bucket, tls).await?;
     let (store, bus, queue) = tokio::try_join!(
         async { Ok(RedisStore::connect(&config, shutdown).await?) },
         async { Ok(RedisBus::connect(&config, shutdown).await?) },
-        queue(broker, role, shutdown),
+        queue(broker, tls, role, shutdown),
     )?;
     Ok(Jobs::new(Store::Redis(store), queue, Bus::Redis(bus), objects))
 }

@@ -6,6 +6,7 @@ use crate::config::{ConfigError, EngineChoice};
 use crate::engine;
 use scriptorium_shared::limiter::{EmbeddedLimiter, Limiter, RedisLimiter};
 use scriptorium_shared::ops::Needs;
+use scriptorium_shared::tls::Tls;
 use scriptorium_worker::WorkerConfig;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,18 +19,19 @@ pub async fn worker(args: &WorkerArgs) -> Result<(), RoleError> {
     args.broker.check()?;
     args.bucket.check()?;
     args.limiter.check()?;
+    let tls = args.tls.read()?;
     let frame = Frame::begin(&args.ops).await?;
-    let outcome = Box::pin(frame.run(args.drain.drain_seconds, work(args, &frame))).await;
+    let outcome = Box::pin(frame.run(args.drain.drain_seconds, work(args, &frame, &tls))).await;
     frame.end().await;
     outcome
 }
 
-async fn work(args: &WorkerArgs, frame: &Frame) -> Result<(), RoleError> {
+async fn work(args: &WorkerArgs, frame: &Frame, tls: &Tls) -> Result<(), RoleError> {
     let (slots, choice) = (args.engine.slots(), args.engine.choice(None)?);
-    let Some(limiter) = limiter(args, &choice, frame).await? else { return Ok(()) };
+    let Some(limiter) = limiter(args, &choice, frame, tls).await? else { return Ok(()) };
     let engine = engine::load(choice, slots, limiter).await?;
-    let objects = services::objects(&args.bucket).await?;
-    let queue = match services::queue(&args.broker, "worker", &frame.shutdown).await {
+    let objects = services::objects(&args.bucket, tls).await?;
+    let queue = match services::queue(&args.broker, tls, "worker", &frame.shutdown).await {
         Err(_) if frame.shutdown.is_cancelled() => return Ok(()),
         queue => queue?,
     };
@@ -49,13 +51,14 @@ async fn limiter(
     args: &WorkerArgs,
     choice: &EngineChoice,
     frame: &Frame,
+    tls: &Tls,
 ) -> Result<Option<Limiter>, RoleError> {
     match (choice, &args.limiter.redis_url) {
         (EngineChoice::Whisper { .. }, _) => Ok(Some(Limiter::Embedded(EmbeddedLimiter::new()))),
         (EngineChoice::OpenAi(_), None) => Err(ConfigError::NoCommonLimits.into()),
         (EngineChoice::OpenAi(_), Some(url)) => {
             // Nothing of a job is kept by this connection.
-            let redis = services::redis(url, Duration::from_secs(86_400));
+            let redis = services::redis(url, tls, Duration::from_secs(86_400));
             match RedisLimiter::connect(&redis, &frame.shutdown).await {
                 Err(_) if frame.shutdown.is_cancelled() => Ok(None),
                 limiter => Ok(Some(Limiter::Redis(limiter?))),

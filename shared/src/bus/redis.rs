@@ -3,11 +3,13 @@
 //! Messages of a broken connection are gone, so after each new one all readers get [`Wake::Missed`].
 
 use super::Wake;
-use crate::redis::{CONNECT_TIMEOUT, Link, RedisConfig, RedisError, Request, Waiting, connect, wake_channel};
+use crate::redis::{
+    CONNECT_TIMEOUT, Link, Nodes, RedisConfig, RedisError, Request, Waiting, connect, wake_channel,
+};
 use futures::StreamExt;
 use futures::future::BoxFuture;
+use redis::Msg;
 use redis::aio::{PubSubSink, PubSubStream};
-use redis::{Client, Msg};
 use scriptorium_contracts::JobId;
 use std::fmt;
 use std::sync::Arc;
@@ -46,9 +48,9 @@ impl RedisBus {
     ) -> BoxFuture<'a, Result<Self, RedisError>> {
         Box::pin(async move {
             let link = connect(config, shutdown).await?;
-            let (client, address) = config.client()?;
             let (channel, wakes) = (wake_channel(config), broadcast::Sender::new(CAPACITY));
-            let listener = Listener { client, address, channel: channel.clone(), wakes: wakes.clone() };
+            let listener =
+                Listener { nodes: config.nodes()?, channel: channel.clone(), wakes: wakes.clone() };
             let subscribed = listener.subscribe_until(shutdown).await?;
             let mut listening = JoinSet::new();
             listening.spawn(listener.run(subscribed));
@@ -96,15 +98,15 @@ type Subscribed = (PubSubSink, PubSubStream);
 
 /// The one who holds the subscription.
 struct Listener {
-    client: Client,
-    address: String,
+    /// Any of a cluster hears what is told to any other.
+    nodes: Nodes,
     channel: String,
     wakes: broadcast::Sender<Wake>,
 }
 
 impl Listener {
     async fn subscribe_until(&self, shutdown: &CancellationToken) -> Result<Subscribed, RedisError> {
-        let mut waiting = Waiting::new(self.address.clone());
+        let mut waiting = Waiting::new(self.nodes.address.clone());
         loop {
             let subscribed = shutdown.run_until_cancelled(self.subscribe()).await;
             match subscribed.unwrap_or(Err(RedisError::Closed)) {
@@ -114,25 +116,34 @@ impl Listener {
         }
     }
 
+    /// By the first of the nodes that answers.
     async fn subscribe(&self) -> Result<Subscribed, RedisError> {
-        let subscribing = async {
-            let mut connection = self.client.get_async_pubsub().await?;
-            connection.subscribe(&self.channel).await?;
-            Ok::<_, redis::RedisError>(connection.split())
-        };
-        match timeout(CONNECT_TIMEOUT, subscribing).await {
-            Ok(subscribed) => subscribed.map_err(|error| RedisError::of(&error)),
-            Err(_) => Err(RedisError::Unavailable { detail: "no subscription in time".to_owned() }),
+        let mut problem = RedisError::Unavailable { detail: "no subscription in time".to_owned() };
+        for node in &self.nodes.clients {
+            let subscribing = async {
+                let mut connection = node.get_async_pubsub().await?;
+                connection.subscribe(&self.channel).await?;
+                Ok::<_, redis::RedisError>(connection.split())
+            };
+            match timeout(CONNECT_TIMEOUT, subscribing).await {
+                Ok(Ok(subscribed)) => return Ok(subscribed),
+                Ok(Err(error)) => problem = RedisError::of(&error),
+                Err(_) => {}
+            }
         }
+        Err(problem)
     }
 
     /// Until it is dropped.
     async fn run(self, mut subscribed: Subscribed) {
         loop {
             self.forward(subscribed).await;
-            tracing::warn!(address = self.address, "the subscription to Redis is broken; making it anew");
+            tracing::warn!(
+                address = self.nodes.address,
+                "the subscription to Redis is broken; making it anew"
+            );
             subscribed = self.subscribe_again().await;
-            tracing::info!(address = self.address, "subscribed to Redis again");
+            tracing::info!(address = self.nodes.address, "subscribed to Redis again");
             // An error means that nobody listens.
             let _ = self.wakes.send(Wake::Missed);
         }
@@ -140,7 +151,7 @@ impl Listener {
 
     /// Goes on whatever the error: who was let in before is let in again some day.
     async fn subscribe_again(&self) -> Subscribed {
-        let mut waiting = Waiting::new(self.address.clone());
+        let mut waiting = Waiting::new(self.nodes.address.clone());
         loop {
             match self.subscribe().await {
                 Ok(subscribed) => return subscribed,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::ProvideCredentials;
+use aws_sdk_s3::config::SharedHttpClient;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
@@ -17,11 +18,14 @@ use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
 use aws_sdk_s3::operation::head_object::HeadObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
 use bytes::{Bytes, BytesMut};
 
 use super::ObjectsError;
 use super::error::Cause;
 use super::presign::{normal_base, presign_put};
+use crate::tls::Tls;
 
 /// Most objects that [`Objects::list`] gives: twice what the largest job can have.
 pub const MAX_LISTED: usize = 20_000;
@@ -106,9 +110,24 @@ pub struct Objects {
     public_endpoint: Option<String>,
 }
 
+/// The client library's own, but for what it trusts.
+fn client_that_trusts(authorities: &str) -> Result<SharedHttpClient, ObjectsError> {
+    let trusted = TrustStore::default().with_pem_certificate(authorities);
+    let context = TlsContext::builder().with_trust_store(trusted).build();
+    let context =
+        context.map_err(|_| ObjectsError::Config("the certificates of authorities can't be used"))?;
+    let tls = tls::Provider::Rustls(CryptoMode::AwsLc);
+    Ok(aws_smithy_http_client::Builder::new().tls_provider(tls).tls_context(context).build_https())
+}
+
 impl Objects {
     /// Checks the settings; nothing is sent (see [`Objects::ping`]).
     pub fn new(config: ObjectsConfig) -> Result<Self, ObjectsError> {
+        Self::with_tls(config, &Tls::default())
+    }
+
+    /// As [`Objects::new`]; the authorities of `tls`, too, may have signed the store's certificate.
+    pub fn with_tls(config: ObjectsConfig, tls: &Tls) -> Result<Self, ObjectsError> {
         const ENDPOINT: ObjectsError = ObjectsError::Config("the endpoint is not http(s)://host[:port]");
         const PUBLIC: ObjectsError = ObjectsError::Config("the public endpoint is not http(s)://host[:port]");
         if config.bucket.is_empty() || config.region.is_empty() {
@@ -133,9 +152,12 @@ impl Objects {
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
-            .timeout_config(timeouts)
-            .build();
-        Ok(Self { client: Client::from_conf(settings), bucket: config.bucket, public_endpoint })
+            .timeout_config(timeouts);
+        let settings = match &tls.authorities {
+            Some(authorities) => settings.http_client(client_that_trusts(authorities)?),
+            None => settings,
+        };
+        Ok(Self { client: Client::from_conf(settings.build()), bucket: config.bucket, public_endpoint })
     }
 
     /// A URL to which anybody may `PUT` exactly `size` bytes as `key` until it expires.

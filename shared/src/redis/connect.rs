@@ -11,10 +11,9 @@ const REMIND_AFTER: u32 = 30;
 /// A link to a Redis that has answered. Waits for one that is not up yet, until `shutdown`
 /// ([`RedisError::Closed`]); what a person must mend is an error at once.
 pub(crate) async fn connect(config: &RedisConfig, shutdown: &CancellationToken) -> Result<Link, RedisError> {
-    let (client, address) = config.client()?;
-    let link = Link::new(client, address.clone());
+    let link = Link::new(config.nodes()?);
     let ping = redis::cmd("PING");
-    let mut waiting = Waiting::new(address);
+    let mut waiting = Waiting::new(link.address().to_owned());
     loop {
         let answer = shutdown.run_until_cancelled(link.call::<redis::Value>(Request::Command(&ping))).await;
         match answer.unwrap_or(Err(RedisError::Closed)) {
@@ -56,23 +55,22 @@ impl Waiting {
 /// Says in the log what would lose jobs. Managed services may not tell how they are set up, or tell it otherwise:
 /// then nothing is said.
 pub(crate) async fn warn_of_settings(link: &Link) {
-    let mut asking = redis::pipe();
-    asking.cmd("INFO").arg("persistence").cmd("INFO").arg("memory").ignore_errors();
-    let told: Vec<redis::RedisResult<String>> = match link.call(Request::Pipeline(&asking)).await {
-        Ok(told) => told,
+    let told =
+        async { Ok::<_, RedisError>([link.info("persistence").await?, link.info("memory").await?].concat()) };
+    let told = match told.await {
+        Ok(told) => told.concat(),
         Err(error) => return tracing::debug!(%error, "Redis does not tell how it is set up"),
     };
-    let told: String = told.into_iter().flatten().collect();
-    let setting = |name: &str| {
-        told.lines()
-            .find_map(|line| line.split_once(':').filter(|(found, _)| *found == name))
-            .map(|found| found.1)
+    // Of each node.
+    let settings = |name: &'static str| {
+        let lines = told.lines().filter_map(|line| line.split_once(':'));
+        lines.filter(move |(found, _)| *found == name).map(|(_, value)| value)
     };
     let address = link.address();
-    if setting("aof_enabled") == Some("0") {
+    if settings("aof_enabled").any(|enabled| enabled == "0") {
         tracing::warn!(address, "Redis keeps no append-only file: a restart loses jobs; set appendonly yes");
     }
-    if let Some(policy) = setting("maxmemory_policy").filter(|policy| *policy != "noeviction") {
+    if let Some(policy) = settings("maxmemory_policy").find(|policy| *policy != "noeviction") {
         tracing::warn!(
             address,
             policy,

@@ -1,5 +1,6 @@
 //! What goes wrong with Redis, in four sorts: try again at once, try again later, stop, our own mistake.
 
+use crate::tls;
 use redis::ErrorKind;
 use thiserror::Error;
 
@@ -57,11 +58,17 @@ impl RedisError {
     /// What the client library tells.
     pub(crate) fn of(error: &redis::RedisError) -> Self {
         let detail = error.to_string();
+        if let Some(detail) = tls::refusal(&detail) {
+            return Self::Refused { detail };
+        }
         if let Some(known) = codes(error).iter().find_map(|code| of_code(code, &detail)) {
             return known;
         }
         let kind = error.kind();
-        if kind == ErrorKind::Io || detail.contains("max number of clients reached") {
+        if kind == ErrorKind::Io
+            || kind == ErrorKind::ClusterConnectionNotFound
+            || detail.contains("max number of clients reached")
+        {
             Self::Unavailable { detail }
         } else if kind == ErrorKind::Parse {
             Self::Unavailable { detail: format!("{detail}; is it Redis that answers?") }
@@ -76,6 +83,7 @@ impl RedisError {
     }
 
     /// Has the connection to be made anew after this?
+    /// A cluster's as a whole: the nodes are few, and what is made anew knows where the slots are now.
     pub(super) fn ends_connection(error: &redis::RedisError) -> bool {
         // A primary that has become a replica: behind the name there may be another one by now.
         error.is_io_error()
@@ -110,9 +118,7 @@ fn of_code(code: &str, detail: &str) -> Option<RedisError> {
         "NOAUTH" | "WRONGPASS" => RedisError::refused("it wants a user and password, or others than these"),
         "NOPERM" => RedisError::Refused { detail: detail("the user lacks a permission") },
         "DENIED" => RedisError::Refused { detail: detail("protected mode") },
-        "MOVED" | "ASK" | "CROSSSLOT" => {
-            RedisError::Refused { detail: detail("it is a node of a Redis Cluster, which is not supported") }
-        }
+        "MOVED" | "ASK" => RedisError::Unavailable { detail: detail("slots of the cluster are moving") },
         "WRONGTYPE" => RedisError::WrongType { detail: detail("was it written by another program?") },
         _ => return None,
     })

@@ -8,10 +8,11 @@
 //! less than [`CALL_TIMEOUT`] is not noticed by anyone.
 
 use super::RedisError;
+use super::config::Nodes;
+use super::connection::Connection;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures::future::BoxFuture;
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, RedisResult, Script, Value};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisResult, Script, Value};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,11 +21,9 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 /// A call that has no answer after this is given up.
-const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// Until a connection is made and its user accepted. Shorter than a call, so that a call may try another time.
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Until a connection to a node is made and its user accepted. Shorter than a call, so that a call may try another time.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Calls that are sent and not answered; the others wait for their turn.
-const MAX_IN_FLIGHT: usize = 1_024;
 
 /// What is sent.
 #[derive(Clone, Copy)]
@@ -49,8 +48,7 @@ pub(crate) struct Link {
 }
 
 struct Inner {
-    client: Client,
-    address: String,
+    nodes: Nodes,
     /// Calls under way; closed when the link is.
     calls: TaskTracker,
     state: Mutex<State>,
@@ -58,7 +56,7 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    connection: Option<MultiplexedConnection>,
+    connection: Option<Connection>,
     /// Of the connection, so that nobody takes away a newer one than the one that failed him.
     generation: u64,
     broken: Option<Broken>,
@@ -72,14 +70,27 @@ struct Broken {
 }
 
 impl Link {
-    pub fn new(client: Client, address: String) -> Self {
-        let inner = Inner { client, address, calls: TaskTracker::new(), state: Mutex::default() };
+    pub fn new(nodes: Nodes) -> Self {
+        let inner = Inner { nodes, calls: TaskTracker::new(), state: Mutex::default() };
         Self { inner: Arc::new(inner) }
     }
 
     /// Host and port, for logs.
     pub fn address(&self) -> &str {
-        &self.inner.address
+        &self.inner.nodes.address
+    }
+
+    /// What Redis tells about a subject (`INFO`): a text of each primary.
+    pub async fn info(&self, subject: &str) -> Result<Vec<String>, RedisError> {
+        let mut asking = redis::cmd("INFO");
+        asking.arg(subject);
+        let told: Value = self.call(Request::Command(&asking)).await?;
+        let told = if let Value::Map(nodes) = told {
+            nodes.into_iter().map(|(_, told)| told).collect()
+        } else {
+            vec![told]
+        };
+        told.into_iter().map(read).collect()
     }
 
     /// Sends and waits for the answer, trying again until [`CALL_TIMEOUT`].
@@ -119,9 +130,7 @@ impl Link {
                 return Err(error);
             }
         };
-        let value = redis::from_redis_value(value)
-            .map_err(|error| RedisError::Internal { detail: format!("an unexpected answer: {error}") })?;
-        Ok(Reply { value, repeated: sent > 1 })
+        Ok(Reply { value: read(value)?, repeated: sent > 1 })
     }
 
     /// One attempt. `used` is the generation of a connection from which no answer has come yet.
@@ -147,7 +156,7 @@ impl Link {
         }
     }
 
-    async fn connection(&self) -> Result<(u64, MultiplexedConnection), RedisError> {
+    async fn connection(&self) -> Result<(u64, Connection), RedisError> {
         let mut state = self.inner.state.lock().await;
         if self.inner.calls.is_closed() {
             return Err(RedisError::Closed);
@@ -179,19 +188,8 @@ impl Link {
         }
     }
 
-    fn make(&self) -> BoxFuture<'_, Result<MultiplexedConnection, RedisError>> {
-        Box::pin(async move {
-            // The time of each call is bounded here, not by the library, which would keep a dead connection.
-            let config = AsyncConnectionConfig::new()
-                .set_connection_timeout(None)
-                .set_response_timeout(None)
-                .set_concurrency_limit(MAX_IN_FLIGHT);
-            let making = self.inner.client.get_multiplexed_async_connection_with_config(&config);
-            match tokio::time::timeout(CONNECT_TIMEOUT, making).await {
-                Ok(made) => made.map_err(|error| RedisError::of(&error)),
-                Err(_) => Err(RedisError::unavailable("no connection in time")),
-            }
-        })
+    fn make(&self) -> BoxFuture<'_, Result<Connection, RedisError>> {
+        Box::pin(Connection::make(&self.inner.nodes))
     }
 
     /// The connection of this generation is not used any more. Calls under way on it may still be answered.
@@ -221,10 +219,7 @@ impl State {
     }
 }
 
-fn send<'a>(
-    request: Request<'a>,
-    connection: &'a mut MultiplexedConnection,
-) -> BoxFuture<'a, RedisResult<Value>> {
+fn send<'a>(request: Request<'a>, connection: &'a mut Connection) -> BoxFuture<'a, RedisResult<Value>> {
     Box::pin(async move {
         match request {
             Request::Command(command) => command.query_async(connection).await,
@@ -240,6 +235,11 @@ fn send<'a>(
     })
 }
 
+fn read<T: FromRedisValue>(value: Value) -> Result<T, RedisError> {
+    redis::from_redis_value(value)
+        .map_err(|error| RedisError::Internal { detail: format!("an unexpected answer: {error}") })
+}
+
 /// 20 ms, growing to a second, with jitter.
 pub(super) fn pauses() -> ExponentialBackoff {
     ExponentialBuilder::default()
@@ -252,6 +252,6 @@ pub(super) fn pauses() -> ExponentialBackoff {
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link").field("address", &self.inner.address).finish_non_exhaustive()
+        f.debug_struct("Link").field("address", &self.inner.nodes.address).finish_non_exhaustive()
     }
 }

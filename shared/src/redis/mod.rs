@@ -1,11 +1,14 @@
 //! What the Redis adapters of [`crate::store`], [`crate::bus`] and [`crate::limiter`] share: where Redis is, one
 //! connection that is made anew when it breaks, and what may go wrong.
 //!
-//! The client speaks to one address: a single primary, or the name of a managed service or proxy that leads to the
-//! present primary. The keys are laid out for Redis Cluster (`crate::store`), but this client follows no redirections.
+//! The client speaks to a single primary (or the name of a managed service or proxy that leads to the present one), or to
+//! a Redis Cluster: a node says itself which of them it is. The keys are laid out for a cluster (`crate::store`).
 
+#[cfg(test)]
+mod cluster;
 mod config;
 mod connect;
+mod connection;
 mod error;
 mod link;
 #[cfg(test)]
@@ -14,7 +17,7 @@ pub(crate) mod server;
 mod tests;
 
 pub use config::RedisConfig;
-pub(crate) use config::wake_channel;
+pub(crate) use config::{Nodes, wake_channel};
 pub(crate) use connect::{Waiting, connect, warn_of_settings};
 pub use error::RedisError;
 pub(crate) use link::{CONNECT_TIMEOUT, Link, Reply, Request};

@@ -2,6 +2,7 @@
 
 use super::RedisConfig;
 use crate::testing::{RedisCorner, skipped};
+use crate::tls::Tls;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -29,13 +30,32 @@ impl RedisServer {
         Some(server)
     }
 
+    /// Until it is killed.
+    pub fn runs(&self) -> bool {
+        self.child.is_some()
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// One of the words that it was started with.
+    pub fn option(&self, index: usize) -> &str {
+        &self.options[index]
+    }
+
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
     pub fn config(&self) -> RedisConfig {
         let job_ttl = Duration::from_secs(3_600);
-        RedisConfig { url: self.url(), prefix: RedisConfig::DEFAULT_PREFIX.to_owned(), job_ttl }
+        RedisConfig {
+            url: self.url(),
+            prefix: RedisConfig::DEFAULT_PREFIX.to_owned(),
+            job_ttl,
+            tls: Tls::default(),
+        }
     }
 
     pub fn corner(&self) -> RedisCorner {

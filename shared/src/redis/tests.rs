@@ -2,12 +2,18 @@
 
 use super::server::RedisServer;
 use super::*;
+use crate::tls::Tls;
 use redis::Value;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 fn config(url: &str) -> RedisConfig {
-    RedisConfig { url: url.to_owned(), prefix: "test".to_owned(), job_ttl: Duration::from_secs(60) }
+    RedisConfig {
+        url: url.to_owned(),
+        prefix: "test".to_owned(),
+        job_ttl: Duration::from_secs(60),
+        tls: Tls::default(),
+    }
 }
 
 async fn ping(link: &Link) -> Result<Value, RedisError> {
@@ -17,30 +23,35 @@ async fn ping(link: &Link) -> Result<Value, RedisError> {
 #[test]
 fn settings_that_can_not_be_right() {
     for url in ["", "127.0.0.1:6379", "http://127.0.0.1", "redis://127.0.0.1:seven"] {
-        let Err(error) = config(url).client() else { panic!("{url}") };
+        let Err(error) = config(url).nodes() else { panic!("{url}") };
         assert!(matches!(error, RedisError::Refused { .. }) && !error.retryable(), "{error}");
     }
     for prefix in ["", "a{b}", "a b", &"a".repeat(65)] {
         let prefix = prefix.to_owned();
-        let error = RedisConfig { prefix, ..config("redis://127.0.0.1") }.client().err().unwrap();
+        let error = RedisConfig { prefix, ..config("redis://127.0.0.1") }.nodes().err().unwrap();
         assert!(matches!(error, RedisError::Refused { .. }), "{error}");
     }
     for job_ttl in [Duration::ZERO, Duration::from_millis(500), Duration::MAX] {
-        assert!(RedisConfig { job_ttl, ..config("redis://127.0.0.1") }.client().is_err());
+        assert!(RedisConfig { job_ttl, ..config("redis://127.0.0.1") }.nodes().is_err());
     }
-    assert!(config("rediss://user:word@127.0.0.1:6379/3").client().is_ok(), "TLS is built in");
+    assert!(config("rediss://user:word@127.0.0.1:6379/3").nodes().is_ok(), "TLS is built in");
+    let nodes = config("redis://:word@10.0.0.1:7000, redis://:word@10.0.0.2").nodes().unwrap();
+    assert_eq!((nodes.clients.len(), nodes.address.as_str()), (2, "10.0.0.1:7000,10.0.0.2:6379"));
+    for url in ["redis://127.0.0.1,", "redis://127.0.0.1,seven", &vec!["redis://127.0.0.1"; 33].join(",")] {
+        assert!(matches!(config(url).nodes().err(), Some(RedisError::Refused { .. })), "{url}");
+    }
 }
 
 #[tokio::test]
 async fn the_password_is_never_told() {
     let url = "redis://user:hush-hush@127.0.0.1:1/0";
     let mut told = format!("{:?}", config(url));
-    let link = Link::new(config(url).client().unwrap().0, config(url).client().unwrap().1);
+    let link = Link::new(config(url).nodes().unwrap());
     told += &format!("{link:?} {}", link.address());
     let error = ping(&link).await.unwrap_err();
     told += &format!("{error} {error:?}");
     for url in ["redis://user:hush-hush@127.0.0.1:x", "redis//user:hush-hush@h", "rediss://u:hush-hush@h/x"] {
-        told += &format!("{:?}", config(url).client().err());
+        told += &format!("{:?}", config(url).nodes().err());
     }
     assert!(!told.contains("hush"), "{told}");
     assert!(matches!(error, RedisError::Unavailable { .. }) && error.retryable(), "{error}");

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stderr)]
 
 use crate::redis::RedisConfig;
+use crate::tls::Tls;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -68,7 +69,7 @@ impl RedisCorner {
     /// The same corner each time.
     pub fn config(&self) -> RedisConfig {
         let job_ttl = Duration::from_secs(3_600);
-        RedisConfig { url: self.url.clone(), prefix: self.prefix.clone(), job_ttl }
+        RedisConfig { url: self.url.clone(), prefix: self.prefix.clone(), job_ttl, tls: Tls::default() }
     }
 
     /// A new, empty part of the corner each time.

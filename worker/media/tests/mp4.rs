@@ -23,7 +23,7 @@ fn with<'a>(parts: &[&[&'a str]]) -> Vec<&'a str> {
 
 /// Pictures beside the sound, as the second input.
 const PICTURES: [&str; 8] =
-    ["-f", "lavfi", "-i", "testsrc2=size=640x480:rate=25", "-map", "0:a", "-map", "1:v"];
+    ["-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25", "-map", "0:a", "-map", "1:v"];
 
 #[test]
 fn aac_with_the_index_first_and_last() {

@@ -252,7 +252,7 @@ fn audio_beside_video() {
     let speech = studio.speech(60);
     let input = speech.to_str().unwrap();
     let video =
-        ["-f", "lavfi", "-i", "testsrc2=size=640x480:rate=10", "-t", "60", "-map", "1:v", "-map", "0:a"];
+        ["-f", "lavfi", "-i", "testsrc2=size=320x240:rate=10", "-t", "60", "-map", "1:v", "-map", "0:a"];
     for (codec, tolerance) in [("libvorbis", VORBIS), ("flac", 0.0)] {
         let codecs = ["-c:v", "libtheora", "-q:v", "7", "-c:a", codec];
         let path = studio.convert(Path::new(input), &arguments(&[&video, &codecs]), "a.ogv");

@@ -1,7 +1,7 @@
 //! Webhooks from the end of a job to a receiver: remembered, found by the sweep, delivered.
 
 use super::super::{CreatedJob, Jobs};
-use super::Place;
+use super::{Bucket, Place, bucket};
 use crate::outbound::Reach;
 use crate::testing::{new_id, new_job};
 use crate::webhook::{self, Secrets, Sender, WebhookConfig};
@@ -110,6 +110,13 @@ impl Coordinators {
     }
 }
 
+/// A process, the object store that lives as long as this is held, and a receiver. Without the store each job that ends would
+/// keep the sweep busy with tries to delete its objects.
+async fn parts(place: &Place) -> (Jobs, Bucket, Receiver) {
+    let bucket = bucket(place.path()).await;
+    (place.start(bucket.objects.clone()).await, bucket, Receiver::start().await)
+}
+
 /// A job that is cancelled and has this webhook.
 async fn ended(jobs: &Jobs, url: &str) -> JobId {
     let new = NewJob { webhook_url: Some(url.to_owned()), ..new_job(new_id(), 2) };
@@ -133,7 +140,7 @@ async fn until(jobs: &Jobs, job: JobId, wanted: impl Fn(&Webhook) -> bool) -> (J
 }
 
 async fn two_processes_tell_it_once(place: &Place) {
-    let (jobs, receiver) = (place.fresh().await, Receiver::start().await);
+    let (jobs, _bucket, receiver) = parts(place).await;
     let coordinators = Coordinators::start(&jobs, 2, Reach::Anywhere, SECRET);
     let mut all = Vec::new();
     for _ in 0..20 {
@@ -159,7 +166,7 @@ async fn two_processes_tell_it_once(place: &Place) {
 }
 
 async fn a_slow_receiver_keeps_nobody_waiting(place: &Place) {
-    let (jobs, slow, quick) = (place.fresh().await, Receiver::start().await, Receiver::start().await);
+    let ((jobs, _bucket, slow), quick) = (parts(place).await, Receiver::start().await);
     let coordinators = Coordinators::start(&jobs, 1, Reach::Anywhere, SECRET);
     let began = Instant::now();
     for _ in 0..12 {
@@ -183,7 +190,7 @@ async fn a_slow_receiver_keeps_nobody_waiting(place: &Place) {
 }
 
 async fn answers_are_recorded(place: &Place) {
-    let (jobs, receiver) = (place.fresh().await, Receiver::start().await);
+    let (jobs, _bucket, receiver) = parts(place).await;
     let coordinators = Coordinators::start(&jobs, 1, Reach::Anywhere, SECRET);
     let tried = async |how: &str| {
         let job = ended(&jobs, &receiver.url(how)).await;
@@ -214,7 +221,7 @@ async fn answers_are_recorded(place: &Place) {
 }
 
 async fn what_is_not_public_is_refused(place: &Place) {
-    let (jobs, receiver) = (place.fresh().await, Receiver::start().await);
+    let (jobs, _bucket, receiver) = parts(place).await;
     let coordinators = Coordinators::start(&jobs, 1, Reach::Public, SECRET);
     let port = receiver.address.port();
     for url in [
@@ -234,7 +241,7 @@ async fn what_is_not_public_is_refused(place: &Place) {
 
 /// One process has no secret: it tells no one, and forgets nothing.
 async fn without_a_secret_it_stays_remembered(place: &Place) {
-    let (jobs, receiver) = (place.fresh().await, Receiver::start().await);
+    let (jobs, _bucket, receiver) = parts(place).await;
     let coordinators = Coordinators::start(&jobs, 1, Reach::Anywhere, "");
     let job = ended(&jobs, &receiver.url("200")).await;
     tokio::time::sleep(Duration::from_millis(300)).await;

@@ -4,12 +4,14 @@ use super::error::{broker_error, in_time, unavailable};
 use super::topology::Topology;
 use super::{PATIENCE, RabbitMqConfig};
 use crate::queue::QueueError;
+use crate::tls::Identity;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures::{Stream, StreamExt};
 use lapin::options::{ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::types::FieldTable;
 use lapin::uri::AMQPUri;
-use lapin::{Channel, Connection, ConnectionProperties, Event};
+use lapin::{Channel, Connection, ConnectionProperties, DefaultConnectionBuilder, Event};
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
@@ -29,6 +31,7 @@ const TICK: Duration = Duration::from_secs(1);
 pub(super) struct Settings {
     pub(super) topology: Topology,
     uri: AMQPUri,
+    tls: OwnedTLSConfig,
     connection_name: String,
 }
 
@@ -42,7 +45,15 @@ impl Settings {
         uri.query.heartbeat.get_or_insert(HEARTBEAT);
         let patience = PATIENCE.as_millis().try_into().unwrap_or(u64::MAX);
         uri.query.connection_timeout.get_or_insert(patience);
-        Ok(Self { topology, uri, connection_name: config.connection_name })
+        let identity = |Identity { certificates, key }: Identity| OwnedIdentity::PKCS8 {
+            pem: certificates.into_bytes(),
+            key: key.into_bytes(),
+        };
+        let tls = OwnedTLSConfig {
+            identity: config.tls.identity.map(identity),
+            cert_chain: config.tls.authorities,
+        };
+        Ok(Self { topology, uri, tls, connection_name: config.connection_name })
     }
 
     pub(super) fn prefix(&self) -> &str {
@@ -87,7 +98,10 @@ impl Link {
         let properties = ConnectionProperties::default()
             .with_connection_name(settings.connection_name.as_str().into())
             .with_client_property("product".into(), "Scriptorium".into());
-        let connecting = Box::pin(Connection::connect_uri(settings.uri.clone(), properties));
+        let connecting = Box::pin(async move {
+            let builder = DefaultConnectionBuilder::new()?.with_uri(settings.uri.clone());
+            builder.with_properties(properties).with_tls_config(settings.tls.clone()).connect().await
+        });
         let connection = in_time(connecting).await?.map_err(|error| broker_error(&error))?;
         let control = open_channel(&connection).await?;
         settings.topology.declare(&control).await?;

@@ -2,6 +2,7 @@
 
 use super::PATIENCE;
 use crate::queue::QueueError;
+use crate::tls;
 use lapin::ErrorKind;
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use tokio::time::timeout;
@@ -18,6 +19,9 @@ pub(super) fn unavailable(detail: &str) -> QueueError {
 /// What the broker or the way to it says, in our words.
 pub(super) fn broker_error(error: &lapin::Error) -> QueueError {
     let detail = error.to_string();
+    if let Some(detail) = tls::refusal(&detail) {
+        return QueueError::Refused { detail };
+    }
     let refused = if let ErrorKind::ProtocolError(error) = error.kind() {
         matches!(
             error.kind(),

@@ -16,6 +16,7 @@ mod tests;
 mod topology;
 
 use super::{QueueError, RetryDelays, Topic};
+use crate::tls::Tls;
 use connection::{Link, LinkState, Settings};
 use consume::Subscription;
 pub use consume::{RabbitMqConsumer, RabbitMqTicket};
@@ -44,6 +45,8 @@ pub struct RabbitMqConfig {
     /// The pauses of [`super::Delivery::retry_later`]. Each is a queue of its own in the broker.
     pub delays: RetryDelays,
     pub bounds: Bounds,
+    /// For `amqps://`.
+    pub tls: Tls,
 }
 
 impl RabbitMqConfig {
@@ -54,18 +57,20 @@ impl RabbitMqConfig {
             connection_name: "scriptorium".into(),
             delays: RetryDelays::default(),
             bounds: Bounds::default(),
+            tls: Tls::default(),
         }
     }
 }
 
 impl fmt::Debug for RabbitMqConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url: _, prefix, connection_name, delays, bounds } = self;
+        let Self { url: _, prefix, connection_name, delays, bounds, tls } = self;
         f.debug_struct("RabbitMqConfig")
             .field("prefix", prefix)
             .field("connection_name", connection_name)
             .field("delays", delays)
             .field("bounds", bounds)
+            .field("tls", tls)
             .finish_non_exhaustive()
     }
 }

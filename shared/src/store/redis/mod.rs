@@ -73,21 +73,28 @@ impl RedisStore {
         Ok(self.link.call(request).await?)
     }
 
-    /// The name of Redis's present run, if it is not the one that was healed last.
+    /// The name of Redis's present run, if it is not the one that was healed last; of a cluster the runs of all primaries.
     pub(super) async fn restarted(&self) -> Result<Option<String>, StoreError> {
-        let key = self.keys.healed_run();
-        let mut asking = redis::pipe();
-        asking.cmd("INFO").arg("server").cmd("GET").arg(&key).ignore_errors();
-        let (info, healed): (redis::RedisResult<String>, redis::RedisResult<Option<String>>) =
-            self.ask(Request::Pipeline(&asking)).await?;
-        // A managed service may not tell.
-        let Ok(info) = info else { return Ok(None) };
-        let Some(run) = info.lines().find_map(|line| line.strip_prefix("run_id:")) else { return Ok(None) };
-        match healed.ok().flatten() {
-            Some(healed) if healed == run.trim() => Ok(None),
-            Some(_) => Ok(Some(run.trim().to_owned())),
+        let told = match self.link.info("server").await {
+            Ok(told) => told,
+            // A managed service may not tell.
+            Err(RedisError::Refused { .. } | RedisError::WrongType { .. } | RedisError::Internal { .. }) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let runs = told.iter().map(|told| told.lines().find_map(|line| line.strip_prefix("run_id:")));
+        let Some(mut runs) = runs.collect::<Option<Vec<&str>>>() else { return Ok(None) };
+        runs.sort_unstable();
+        let run = runs.join("+");
+        let mut asking = redis::cmd("GET");
+        asking.arg(self.keys.healed_run());
+        let healed: Option<String> = self.ask(Request::Command(&asking)).await?;
+        match healed {
+            Some(healed) if healed == run => Ok(None),
+            Some(_) => Ok(Some(run)),
             // Nothing was ever stored here.
-            None => self.healed(run.trim()).await.map(|()| None),
+            None => self.healed(&run).await.map(|()| None),
         }
     }
 

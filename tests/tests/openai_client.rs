@@ -11,8 +11,8 @@ async fn the_official_client_gets_what_a_chunked_upload_gives() {
     let modules = python::packages("openai");
     let server = Deployment::start(&[]).await;
     let folder = tempfile::tempdir().unwrap();
-    // 30 MB in 40 seconds.
-    let wide = ["-t", "40", "-c:a", "pcm_f32le", "-ar", "96000", "-ac", "2"];
+    // 30 MB in 20 seconds.
+    let wide = ["-t", "20", "-c:a", "pcm_f32le", "-ar", "192000", "-ac", "2"];
     let bytes = recordings::converted(&wide, "wav");
     let recording = folder.path().join("sample.wav");
     std::fs::write(&recording, &bytes).unwrap();
