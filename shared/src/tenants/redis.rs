@@ -4,10 +4,10 @@
 //! <prefix>:{access}:keys                  hash: id → record
 //! <prefix>:{access}:revoked               hash: id → when
 //! <prefix>:{access}:tenants               hash: name → its own limits
-//! <prefix>:{tenant <name>}:jobs           hash: job → open, bytes, audio, when it was entered
-//! <prefix>:{tenant <name>}:looked         sorted set: the same jobs, by when they were looked at
-//! <prefix>:{tenant <name>}:sums           hash: open, bytes of all entries
-//! <prefix>:{tenant <name>}:audio          hash: day → milliseconds
+//! <prefix>:{tenant:<name>}:jobs           hash: job → open, bytes, audio, when it was entered
+//! <prefix>:{tenant:<name>}:looked         sorted set: the same jobs, by when they were looked at
+//! <prefix>:{tenant:<name>}:sums           hash: open, bytes of all entries
+//! <prefix>:{tenant:<name>}:audio          hash: day → milliseconds
 //! ```
 //!
 //! Names in braces decide on the slot in a Redis Cluster, so each script finds its keys in one. Keys are asked for by id, and
@@ -66,7 +66,7 @@ impl RedisDirectory {
     }
 
     fn of_tenant(&self, tenant: &TenantName) -> TenantKeys {
-        let key = |what: &str| format!("{}:{{tenant {tenant}}}:{what}", self.prefix);
+        let key = |what: &str| format!("{}:{{tenant:{tenant}}}:{what}", self.prefix);
         TenantKeys { jobs: key("jobs"), looked: key("looked"), sums: key("sums"), audio: key("audio") }
     }
 
@@ -293,7 +293,7 @@ mod tests {
         directory.look(&tenant, entry.job, Look::Gone, entry.at).await.unwrap();
         let left = corner.keys().await;
         assert_eq!(left.len(), 1, "{left:?}");
-        assert!(left[0].ends_with("{tenant acme}:sums"));
+        assert!(left[0].ends_with("{tenant:acme}:sums"));
         corner.clean().await;
     }
 }
