@@ -2,12 +2,15 @@
 
 use super::RoleError;
 use crate::config::{BrokerArgs, BucketArgs, JobStoreArgs};
+use scriptorium_gateway::Access;
 use scriptorium_shared::bus::{Bus, RedisBus};
 use scriptorium_shared::jobs::Jobs;
+use scriptorium_shared::limiter::{Limiter, RedisLimiter};
 use scriptorium_shared::objects::Objects;
 use scriptorium_shared::queue::{Queue, RabbitMqConfig, RabbitMqQueue};
 use scriptorium_shared::redis::RedisConfig;
 use scriptorium_shared::store::{RedisStore, Store};
+use scriptorium_shared::tenants::{Directory, RedisDirectory};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +28,16 @@ pub async fn objects(args: &BucketArgs) -> Result<Objects, RoleError> {
 
 pub fn redis(url: &str, job_ttl: Duration) -> RedisConfig {
     RedisConfig { url: url.to_owned(), prefix: RedisConfig::DEFAULT_PREFIX.to_owned(), job_ttl }
+}
+
+/// What gateways know of their callers.
+pub async fn access(store: &JobStoreArgs, shutdown: &CancellationToken) -> Result<Access, RoleError> {
+    let config = redis(&store.redis_url, store.job_ttl_seconds);
+    let (directory, limiter) = tokio::try_join!(
+        async { Ok::<_, RoleError>(RedisDirectory::connect(&config, shutdown).await?) },
+        async { Ok(RedisLimiter::connect(&config, shutdown).await?) },
+    )?;
+    Ok(Access { directory: Directory::Redis(directory), limiter: Limiter::Redis(limiter) })
 }
 
 /// All that advances jobs.

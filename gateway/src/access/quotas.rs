@@ -63,7 +63,7 @@ pub async fn note(app: &App, caller: &Caller, header: &JobHeader) -> Result<(), 
 async fn settle(app: &App, tenant: &TenantName, entries: u32) -> Result<(), Problem> {
     let stale = app.access.directory.stale(tenant, entries).await?;
     stream::iter(stale)
-        .map(Ok)
+        .map(Ok::<_, Problem>)
         .try_for_each_concurrent(AT_ONCE, |entry| async move {
             let header = app.jobs.header(entry.job).await?;
             let now = clock::now();

@@ -184,7 +184,7 @@ impl RedisDirectory {
     fn script(&self, script: &Script, tenant: &TenantName) -> Cmd {
         let TenantKeys { jobs, looked, sums, audio } = self.of_tenant(tenant);
         let mut command = redis::cmd("EVALSHA");
-        command.arg(script.get_hash()).arg(4).arg(&[jobs, looked, sums, audio]);
+        command.arg(script.get_hash()).arg(4).arg(jobs).arg(looked).arg(sums).arg(audio);
         command
     }
 
