@@ -108,7 +108,8 @@ async fn admin_bucket(args: &AdminBucketArgs) -> Result<(), RoleError> {
 
 async fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     let config = ServeConfig::try_from(args)?;
-    let listener = serve::listen(&args.network.addresses(args.keys.require_keys).await?, &args.network.listen).await?;
+    let listener =
+        serve::listen(&args.network.addresses(args.keys.require_keys).await?, &args.network.listen).await?;
     let address = serve::local_address(&listener)?;
     let tasks = TaskTracker::new();
     let shutdown = shutdown::signals(&tasks).map_err(ServeError::Signals)?;

@@ -25,8 +25,7 @@ pub fn page() -> String {
 
 /// The command, or those below it.
 fn push_commands(page: &mut String, command: &Command, name: &str) {
-    let nested: Vec<&Command> =
-        command.get_subcommands().filter(|one| one.get_name() != "help").collect();
+    let nested: Vec<&Command> = command.get_subcommands().filter(|one| one.get_name() != "help").collect();
     if nested.is_empty() {
         push_command(page, command, name);
     }

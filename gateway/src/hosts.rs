@@ -64,8 +64,18 @@ mod tests {
             assert!(is_ours(ours, &allowed), "{ours}");
         }
         for foreign in [
-            "", "?", "evil.example", "localhost.evil.example", "notlocalhost", "127.0.0.1.evil.example",
-            "192.0.2.8", "[::2]", "0.0.0.0:8787", "localhost@evil.example", "evil@localhost", "a b",
+            "",
+            "?",
+            "evil.example",
+            "localhost.evil.example",
+            "notlocalhost",
+            "127.0.0.1.evil.example",
+            "192.0.2.8",
+            "[::2]",
+            "0.0.0.0:8787",
+            "localhost@evil.example",
+            "evil@localhost",
+            "a b",
         ] {
             assert!(!is_ours(foreign, &allowed), "{foreign}");
         }

@@ -126,7 +126,9 @@ pub fn router(
         ))
     });
     match hosts {
-        Some(hosts) => router.layer(middleware::from_fn_with_state(Arc::<[String]>::from(hosts), hosts::check)),
+        Some(hosts) => {
+            router.layer(middleware::from_fn_with_state(Arc::<[String]>::from(hosts), hosts::check))
+        }
         None => router,
     }
 }

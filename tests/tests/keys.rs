@@ -38,7 +38,8 @@ async fn a_tenant_works_with_its_key_and_nobody_else_sees_it() {
 
     // The whole way of a recording, through the program's own client.
     let file = recordings::sample();
-    let transcribe = ["transcribe", file.to_str().unwrap(), "--server", &urls[0], "--chunk-size-mb", "1", "--quiet"];
+    let transcribe =
+        ["transcribe", file.to_str().unwrap(), "--server", &urls[0], "--chunk-size-mb", "1", "--quiet"];
     let refused = cli(&transcribe, None);
     assert_eq!(refused.status.code(), Some(1), "{}", text(&refused.stderr));
     assert!(text(&refused.stderr).contains("API key"), "{}", text(&refused.stderr));
@@ -95,7 +96,10 @@ async fn a_revoked_key_is_refused_by_all_gateways_in_five_seconds() {
 
     let list = text(&deployment.run(&["admin", "keys", "list"]).stdout);
     let line = |id: &str| list.lines().find(|line| line.starts_with(id)).unwrap().to_owned();
-    assert!(line(id).contains("revoked") && line(second.split('_').nth(1).unwrap()).contains("valid"), "{list}");
+    assert!(
+        line(id).contains("revoked") && line(second.split('_').nth(1).unwrap()).contains("valid"),
+        "{list}"
+    );
     for secret in [&first, &second] {
         assert!(!list.contains(secret.rsplit('_').next().unwrap()));
     }
@@ -151,7 +155,9 @@ async fn limits_hold_over_all_gateways() {
 
 /// Every place in a text where something of this shape stands.
 fn after<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
-    text.match_indices(mark).map(|(at, _)| text[at + mark.len()..].lines().next().unwrap_or_default()).collect()
+    text.match_indices(mark)
+        .map(|(at, _)| text[at + mark.len()..].lines().next().unwrap_or_default())
+        .collect()
 }
 
 fn signature(url: &str) -> String {
@@ -162,7 +168,8 @@ fn signature(url: &str) -> String {
 /// However much is logged, what opens a door is not.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_stands_in_any_log() {
-    let webhook = "whsec_QEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXWFlaW1xdXl9gYWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXp7fH1+fw==";
+    let webhook =
+        "whsec_QEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXWFlaW1xdXl9gYWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXp7fH1+fw==";
     let settings = [
         &KEYS[..],
         &[
@@ -178,8 +185,7 @@ async fn no_secret_stands_in_any_log() {
     let client = Client::with_key(&deployment.url(), &acme);
     let receiver = Receiver::start(&[]).await;
     let silence = recordings::generated("anullsrc=r=48000:cl=stereo:d=30");
-    let session =
-        client.open("silence.wav", silence, 2, json!({"webhook_url": receiver.url("/hook")})).await;
+    let session = client.open("silence.wav", silence, 2, json!({"webhook_url": receiver.url("/hook")})).await;
     let stream = session.reply["stream_url"].as_str().unwrap().to_owned();
     session.upload_all().await;
     assert_eq!(session.ended().await.data["status"], "completed");

@@ -25,12 +25,7 @@ pub struct KeyArgs {
 pub struct TenantArgs {
     /// Requests of one tenant in a minute, over all gateways; 0 for no limit. `scriptorium admin limits` gives a tenant limits of
     /// its own, in place of these
-    #[arg(
-        long,
-        env = "SCRIPTORIUM_TENANT_REQUESTS_PER_MINUTE",
-        value_name = "N",
-        default_value = "3000"
-    )]
+    #[arg(long, env = "SCRIPTORIUM_TENANT_REQUESTS_PER_MINUTE", value_name = "N", default_value = "3000")]
     pub tenant_requests_per_minute: u32,
 
     /// Jobs of one tenant that are not over; 0 for no limit
@@ -175,7 +170,8 @@ mod tests {
             storage_gb: None,
             audio_minutes_per_day: None,
         };
-        let limits = TenantLimits { requests_per_minute: Some(7), concurrent_jobs: Some(8), ..Default::default() };
+        let limits =
+            TenantLimits { requests_per_minute: Some(7), concurrent_jobs: Some(8), ..Default::default() };
         assert_eq!(nothing.change(limits), limits);
         let asked = OwnLimitArgs {
             requests_per_minute: Some(Own::Default),

@@ -48,7 +48,11 @@ mod tests {
     async fn addresses(listen: &str, allow_unauthenticated: bool) -> Result<Vec<SocketAddr>, ConfigError> {
         let args = NetworkArgs { listen: listen.to_owned(), allow_unauthenticated };
         let with_keys = args.addresses(true).await;
-        assert_eq!(with_keys.is_ok(), !matches!(with_keys, Err(ConfigError::Listen { .. })), "keys keep strangers out");
+        assert_eq!(
+            with_keys.is_ok(),
+            !matches!(with_keys, Err(ConfigError::Listen { .. })),
+            "keys keep strangers out"
+        );
         args.addresses(false).await
     }
 

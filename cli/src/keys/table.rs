@@ -102,14 +102,17 @@ mod tests {
         let text = rows([&key].into_iter(), now);
         assert_eq!(text.lines().count(), 2, "{text}");
         let line = text.lines().last().unwrap();
-        for part in [key.record.id.as_str(), "valid", "acme", "2026-11-22T12:09:28Z", "2026-11-22T12:09:29Z"] {
+        for part in [key.record.id.as_str(), "valid", "acme", "2026-11-22T12:09:28Z", "2026-11-22T12:09:29Z"]
+        {
             assert!(line.contains(part), "{line}");
         }
         assert!(!text.contains('\u{1b}'));
         assert!(rows([&key].into_iter(), now.plus(1_000)).contains("expired"));
         key.revoked_at = Some(now);
         for told in [rows([&key].into_iter(), now), json(&key, now)] {
-            assert!(told.contains("revoked") && !told.contains(&key.record.hash) && !told.contains(&new.text));
+            assert!(
+                told.contains("revoked") && !told.contains(&key.record.hash) && !told.contains(&new.text)
+            );
         }
     }
 

@@ -49,7 +49,8 @@ async fn work(
     let mut config = args.limits.gateway(0, UploadBase::PublicEndpoint, webhooks);
     config.require_keys = !args.network.allow_unauthenticated;
     config.tenant_limits = args.tenants.limits();
-    scriptorium_gateway::run(config, jobs.clone(), access.clone(), None, listener, frame.shutdown.clone()).await?;
+    scriptorium_gateway::run(config, jobs.clone(), access.clone(), None, listener, frame.shutdown.clone())
+        .await?;
     access.directory.close().await;
     jobs.queue.close().await;
     jobs.store.close().await;

@@ -42,7 +42,7 @@ async fn refuse(app: &App, request: Request, problem: Problem) -> Response {
 pub fn rate_headers(rate: Rate, spent: Spent) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
     let policy = format!("\"requests\";q={};w={}", rate.quota, rate.window.as_secs());
     let state = format!("\"requests\";r={};t={}", spent.remaining, spent.reset.as_secs_f64().ceil());
-    [("ratelimit-policy", policy), ("ratelimit", state)].into_iter().filter_map(|(name, value)| {
-        Some((HeaderName::from_static(name), HeaderValue::try_from(value).ok()?))
-    })
+    [("ratelimit-policy", policy), ("ratelimit", state)]
+        .into_iter()
+        .filter_map(|(name, value)| Some((HeaderName::from_static(name), HeaderValue::try_from(value).ok()?)))
 }

@@ -55,7 +55,8 @@ impl Keeper {
         let rate = Rate { quota, window: MINUTE };
         let spent = self.limiter.spend(&format!("tenant {tenant}"), rate, clock::now()).await?;
         if !spent.granted {
-            let detail = format!("More than {quota} requests a minute are not allowed for this key's tenant.");
+            let detail =
+                format!("More than {quota} requests a minute are not allowed for this key's tenant.");
             return Err(Problem::new(Code::RateLimited, detail).after(spent.retry).rated(rate, spent));
         }
         Ok((caller, Some((rate, spent))))

@@ -84,11 +84,7 @@ fn found(entry: &StaleEntry, header: Option<&JobHeader>, now: Timestamp) -> Opti
 }
 
 fn look(header: &JobHeader) -> Look {
-    Look::There {
-        open: !header.state.is_final(),
-        kept: !header.objects_released,
-        audio_ms: audio_ms(header),
-    }
+    Look::There { open: !header.state.is_final(), kept: !header.objects_released, audio_ms: audio_ms(header) }
 }
 
 /// The length of the recording: of the transcript, if there is one, otherwise as its container tells it.
@@ -115,8 +111,10 @@ fn refusal(quota: Quota, ledger: &Ledger, bounds: &Bounds, bytes: u64, now: Time
             Problem::new(Code::StorageQuotaExceeded, detail).with("limit", most).with("used", ledger.bytes)
         }
         Quota::Audio => {
-            let (most, used) = (bounds.audio_ms_per_day.unwrap_or_default() / 60_000, ledger.audio_ms / 60_000);
-            let detail = format!("The tenant's jobs of this day (UTC) have {used} minutes of audio, of {most}.");
+            let (most, used) =
+                (bounds.audio_ms_per_day.unwrap_or_default() / 60_000, ledger.audio_ms / 60_000);
+            let detail =
+                format!("The tenant's jobs of this day (UTC) have {used} minutes of audio, of {most}.");
             let midnight = Timestamp((day_of(now) + 1).saturating_mul(86_400_000));
             Problem::new(Code::AudioQuotaExceeded, detail)
                 .with("limit", most)

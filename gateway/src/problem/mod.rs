@@ -83,7 +83,8 @@ impl IntoResponse for Problem {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER));
         }
         if status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"scriptorium\""));
+            headers
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"scriptorium\""));
         }
         headers.extend(self.headers);
         if status == StatusCode::REQUEST_TIMEOUT {

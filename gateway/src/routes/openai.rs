@@ -37,12 +37,7 @@ async fn answer(app: &App, caller: &Caller, request: Request) -> Result<Response
     Ok(response)
 }
 
-async fn finished(
-    app: &App,
-    caller: &Caller,
-    header: JobHeader,
-    asked: Asked,
-) -> Result<Response, Problem> {
+async fn finished(app: &App, caller: &Caller, header: JobHeader, asked: Asked) -> Result<Response, Problem> {
     match header.state {
         JobState::Completed | JobState::CompletedWithErrors => {}
         JobState::Created | JobState::Uploading | JobState::Processing | JobState::Assembling => {
@@ -55,7 +50,8 @@ async fn finished(
             };
         }
     }
-    let body = transcript::with(app, caller, header.id, move |transcript| reply::body(&transcript, asked)).await?;
+    let body =
+        transcript::with(app, caller, header.id, move |transcript| reply::body(&transcript, asked)).await?;
     let body = body.map_err(|error| {
         tracing::error!(job = %header.id, %error, "a transcript can't be written");
         Problem::new(Code::Internal, "The transcript can't be written; the log has the details.")

@@ -103,8 +103,9 @@ async fn record(app: &App, caller: &Caller, header: JobHeader) -> Result<Respons
     if !has_transcript {
         return Ok(axum::Json(record_of(header, None)).into_response());
     }
-    let body =
-        transcript::with(app, caller, job, |transcript| serde_json::to_vec(&record_of(header, Some(transcript))));
+    let body = transcript::with(app, caller, job, |transcript| {
+        serde_json::to_vec(&record_of(header, Some(transcript)))
+    });
     let body = body.await?.map_err(|error| {
         tracing::error!(%job, %error, "a record can't be written");
         Problem::new(Code::Internal, "The record can't be written; the log has the details.")

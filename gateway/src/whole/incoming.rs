@@ -181,7 +181,13 @@ impl Incoming {
     ) -> Result<(), Problem> {
         let request = (kind.request)(form, &self.filename, total)?;
         let facts = (self.filename.as_str(), total);
-        let key = idempotency_of(headers, (kind.scope, self.caller.tenant()), &form.canonical(), facts, &self.buffer)?;
+        let key = idempotency_of(
+            headers,
+            (kind.scope, self.caller.tenant()),
+            &form.canonical(),
+            facts,
+            &self.buffer,
+        )?;
         self.upload = match Box::pin(Writer::begin(app, &self.caller, &request, key)).await? {
             Begun::New(writer) => {
                 self.chunk = writer.chunk_size();

@@ -139,7 +139,8 @@ async fn every_reply_says_what_browsers_may_not_make_of_it() {
     let house = House::new().await;
     let (job, _) = house.init(5).await;
     let missing = format!("/jobs/{}", uuid::Uuid::new_v4());
-    for path in ["/healthz", "/jobs", "/docs/errors/internal", "/nothing", &format!("/jobs/{job}"), &missing] {
+    for path in ["/healthz", "/jobs", "/docs/errors/internal", "/nothing", &format!("/jobs/{job}"), &missing]
+    {
         let reply = house.get(path).await;
         for (name, value) in [
             ("x-content-type-options", "nosniff"),
@@ -159,7 +160,9 @@ async fn every_reply_says_what_browsers_may_not_make_of_it() {
 async fn names_that_only_lead_here_are_sent_away() {
     let house = House::with(|config| config.allowed_hosts = Some(vec!["speech.example".to_owned()])).await;
     assert_eq!(house.get("/jobs").await.status, 200);
-    for (host, status) in [("localhost:1", 200), ("speech.example", 200), ("evil.example", 421), ("x@localhost", 421)] {
+    for (host, status) in
+        [("localhost:1", 200), ("speech.example", 200), ("evil.example", 421), ("x@localhost", 421)]
+    {
         let reply = Reply::of(house.http.get(house.url("/jobs")).header("host", host)).await;
         assert_eq!(reply.status, status, "{host}: {}", reply.body);
         if status == 421 {

@@ -147,7 +147,9 @@ async fn another_tenants_job_is_not_there_on_any_route() {
     let second = house.key("acme").await;
     for key in [&acme, &second] {
         assert_eq!(house.get_as(Some(key), &format!("/jobs/{fresh}")).await.status, 200);
-        assert!(house.get_as(Some(key), &format!("/jobs/{finished}/transcript")).await.body.contains("Secret"));
+        assert!(
+            house.get_as(Some(key), &format!("/jobs/{finished}/transcript")).await.body.contains("Secret")
+        );
     }
     house.stop().await;
 }
@@ -168,9 +170,8 @@ async fn without_a_key_no_route_but_the_open_ones_answers() {
     let strangers = [None, Some(&expired), Some(&swapped)];
     for address in guarded() {
         for stranger in strangers {
-            let request = about(&house, &address, job, stranger).unwrap_or_else(|| {
-                house.with_key(address.method.clone(), address.path, stranger).body("{}")
-            });
+            let request = about(&house, &address, job, stranger)
+                .unwrap_or_else(|| house.with_key(address.method.clone(), address.path, stranger).body("{}"));
             let reply = Reply::of(request).await;
             assert_eq!(reply.status, 401, "{address:?}: {}", reply.body);
             assert!(reply.headers["www-authenticate"].to_str().unwrap().starts_with("Bearer"));
@@ -302,8 +303,7 @@ fn limited(change: impl Fn(&mut TenantLimits)) -> impl FnOnce(&mut scriptorium_g
 #[tokio::test]
 async fn a_rate_is_told_kept_and_each_tenants_own() {
     let house = House::with(limited(|limits| limits.requests_per_minute = Some(20))).await;
-    let (acme, second, other) =
-        (house.key("acme").await, house.key("acme").await, house.key("other").await);
+    let (acme, second, other) = (house.key("acme").await, house.key("acme").await, house.key("other").await);
     let ask = async |key: &NewKey| house.get_as(Some(key), "/jobs").await;
     for left in (0..20).rev() {
         // All keys of a tenant share one rate.

@@ -27,8 +27,8 @@ pub use listing::{JobKey, JobRange, ListedJob, Order};
 pub use redis::RedisStore;
 use scriptorium_contracts::event::EventRecord;
 use scriptorium_contracts::job::{ChunkRecord, Effect, JobHeader, Step};
-use scriptorium_contracts::transcript::ChunkResult;
 use scriptorium_contracts::tenant::TenantName;
+use scriptorium_contracts::transcript::ChunkResult;
 use scriptorium_contracts::{JobId, Timestamp};
 use std::collections::BTreeMap;
 

@@ -96,7 +96,8 @@ impl EmbeddedDirectory {
         let (id, record) = (record.id.clone(), encode(record)?);
         self.write("key", move |connection| {
             let insert = "INSERT INTO keys (id, record) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-            let count = "SELECT (SELECT count(*) FROM keys) >= ?1 AND NOT EXISTS (SELECT 1 FROM keys WHERE id = ?2)";
+            let count =
+                "SELECT (SELECT count(*) FROM keys) >= ?1 AND NOT EXISTS (SELECT 1 FROM keys WHERE id = ?2)";
             let full: bool = connection.query_row(count, params![MAX_KEYS, id], |row| row.get(0))?;
             if full {
                 return Ok(Added::Full);

@@ -98,9 +98,8 @@ impl RedisDirectory {
         asking.cmd("HGET").arg(self.access("keys")).arg(id);
         asking.cmd("HGET").arg(self.access("revoked")).arg(id);
         let (record, revoked): (Option<String>, Option<u64>) = self.ask(Request::Pipeline(&asking)).await?;
-        let state = |text: String| {
-            Ok(KeyState { record: decode("key", text)?, revoked_at: revoked.map(Timestamp) })
-        };
+        let state =
+            |text: String| Ok(KeyState { record: decode("key", text)?, revoked_at: revoked.map(Timestamp) });
         record.map(state).transpose()
     }
 
@@ -235,11 +234,7 @@ impl RedisDirectory {
         asking.cmd("HMGET").arg(sums).arg("open").arg("bytes").cmd("HGET").arg(audio).arg(day);
         let ((open, bytes), audio): ((Option<u32>, Option<u64>), Option<u64>) =
             self.ask(Request::Pipeline(&asking)).await?;
-        Ok(Ledger {
-            open_jobs: open.unwrap_or(0),
-            bytes: bytes.unwrap_or(0),
-            audio_ms: audio.unwrap_or(0),
-        })
+        Ok(Ledger { open_jobs: open.unwrap_or(0), bytes: bytes.unwrap_or(0), audio_ms: audio.unwrap_or(0) })
     }
 
     pub(super) async fn close(&self) {
@@ -275,7 +270,8 @@ mod tests {
         let mut connection = corner.connection().await;
         let mut secret_seen = false;
         for name in corner.keys().await {
-            let all: Vec<String> = redis::cmd("HGETALL").arg(name).query_async(&mut connection).await.unwrap();
+            let all: Vec<String> =
+                redis::cmd("HGETALL").arg(name).query_async(&mut connection).await.unwrap();
             secret_seen |= all.iter().any(|text| text.contains(&key.text[20..]));
         }
         assert!(!secret_seen);

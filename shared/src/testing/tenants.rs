@@ -70,7 +70,8 @@ async fn keys_are_found_and_revoked(directory: &Directory) {
 async fn tenants_have_limits_of_their_own(directory: &Directory) {
     let (acme, other) = (tenant("acme"), tenant("acme.2"));
     assert_eq!(directory.limits(&acme).await.unwrap(), TenantLimits::default());
-    let limits = TenantLimits { concurrent_jobs: Some(0), storage_bytes: Some(1 << 50), ..Default::default() };
+    let limits =
+        TenantLimits { concurrent_jobs: Some(0), storage_bytes: Some(1 << 50), ..Default::default() };
     assert_eq!(directory.set_limits(&acme, limits).await.unwrap(), Added::Done);
     assert_eq!(directory.limits(&acme).await.unwrap(), limits);
     assert_eq!(directory.limits(&other).await.unwrap(), TenantLimits::default());

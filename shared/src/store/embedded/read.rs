@@ -143,12 +143,10 @@ pub(super) fn jobs(
     range: &JobRange,
     limit: u32,
 ) -> Result<Vec<(JobKey, String)>, StoreError> {
-    let newest_first =
-        "SELECT created, id, header FROM jobs
+    let newest_first = "SELECT created, id, header FROM jobs
          WHERE tenant = ?6 AND created >= ?1 AND created < ?2 AND (created, id) < (?3, ?4)
          ORDER BY created DESC, id DESC LIMIT ?5";
-    let oldest_first =
-        "SELECT created, id, header FROM jobs
+    let oldest_first = "SELECT created, id, header FROM jobs
          WHERE tenant = ?6 AND created >= ?1 AND created < ?2 AND (created, id) > (?3, ?4)
          ORDER BY created, id LIMIT ?5";
     let (statement, before_all) = match range.order {

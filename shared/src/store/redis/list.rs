@@ -24,7 +24,8 @@ impl RedisStore {
         loop {
             let mut members = self
                 .of_all_shards(|asking, shard| {
-                    let asking = asking.cmd(command).arg(self.keys.created(shard, tenant)).arg(&first).arg(&last);
+                    let asking =
+                        asking.cmd(command).arg(self.keys.created(shard, tenant)).arg(&first).arg(&last);
                     asking.arg("LIMIT").arg(0).arg(limit);
                 })
                 .await?;

@@ -64,7 +64,8 @@ pub(super) async fn listed_in_the_order_of_creation(store: &Store) {
 
 /// Each tenant has a list of its own, and so have the jobs of nobody.
 pub(super) async fn each_tenant_has_its_list(store: &Store) {
-    let tenants: [Option<TenantName>; 3] = [None, Some("acme".parse().unwrap()), Some("acme.2".parse().unwrap())];
+    let tenants: [Option<TenantName>; 3] =
+        [None, Some("acme".parse().unwrap()), Some("acme.2".parse().unwrap())];
     let mut made: [Vec<JobId>; 3] = Default::default();
     for at in 0..30 {
         let of = (at % 3) as usize;
