@@ -19,7 +19,7 @@ pub enum UploadBase {
 
 /// Where keys and tenants are known, and what counts their requests. For all gateways the same.
 #[derive(Clone, Debug)]
-pub struct Access {
+pub struct Tenancy {
     pub directory: Directory,
     pub limiter: Limiter,
 }

@@ -26,6 +26,6 @@ mod uploads;
 mod view;
 mod whole;
 
-pub use config::{Access, GatewayConfig, UploadBase};
+pub use config::{GatewayConfig, Tenancy, UploadBase};
 pub use router::{Address, Door, addresses, router};
 pub use server::{GatewayError, run};

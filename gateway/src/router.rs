@@ -1,7 +1,7 @@
 //! Which address leads where, and what surrounds every request.
 
 use crate::access::guard;
-use crate::config::{Access, GatewayConfig};
+use crate::config::{GatewayConfig, Tenancy};
 use crate::hosts;
 use crate::panics;
 use crate::problem::{Code, Problem};
@@ -101,7 +101,7 @@ fn rows(router: Router<App>, rows: Vec<Row>) -> Router<App> {
 pub fn router(
     config: GatewayConfig,
     jobs: Jobs,
-    access: Access,
+    access: Tenancy,
     shutdown: CancellationToken,
     tasks: &TaskTracker,
 ) -> Router {

@@ -1,6 +1,6 @@
 //! Takes connections, bounds them, and ends them when the process is asked to.
 
-use crate::config::{Access, GatewayConfig};
+use crate::config::{GatewayConfig, Tenancy};
 use crate::router::router;
 use crate::stall::StallGuard;
 use axum::Router;
@@ -48,7 +48,7 @@ struct Server {
 pub fn run(
     config: GatewayConfig,
     jobs: Jobs,
-    access: Access,
+    access: Tenancy,
     extra: Option<Router>,
     listener: TcpListener,
     shutdown: CancellationToken,

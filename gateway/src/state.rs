@@ -1,7 +1,7 @@
 //! What all handlers share.
 
 use crate::access::Keeper;
-use crate::config::{Access, GatewayConfig};
+use crate::config::{GatewayConfig, Tenancy};
 use crate::stream::hub::Hub;
 use scriptorium_shared::jobs::Jobs;
 use std::sync::Arc;
@@ -35,11 +35,11 @@ impl App {
     pub fn new(
         config: GatewayConfig,
         jobs: Jobs,
-        access: Access,
+        access: Tenancy,
         shutdown: CancellationToken,
         tasks: TaskTracker,
     ) -> Self {
-        let Access { directory, limiter } = access;
+        let Tenancy { directory, limiter } = access;
         let keeper = Keeper::new(directory, limiter, config.require_keys, config.tenant_limits);
         let streams = config.max_streams.min(Semaphore::MAX_PERMITS);
         let upload_memory = config.upload_memory_mb.clamp(MIN_UPLOAD_MEMORY_MB, Semaphore::MAX_PERMITS);

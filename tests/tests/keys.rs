@@ -153,13 +153,6 @@ async fn limits_hold_over_all_gateways() {
     assert!((7..=9).contains(&granted) && refused == 14 - granted, "{granted}");
 }
 
-/// Every place in a text where something of this shape stands.
-fn after<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
-    text.match_indices(mark)
-        .map(|(at, _)| text[at + mark.len()..].lines().next().unwrap_or_default())
-        .collect()
-}
-
 fn signature(url: &str) -> String {
     let (_, rest) = url.split_once("X-Amz-Signature=").expect("a signed URL");
     rest.split('&').next().unwrap().to_owned()
@@ -222,9 +215,8 @@ async fn no_secret_stands_in_any_log() {
         assert!(lines.is_empty(), "{what} stands in {} lines, as\n{}", lines.len(), lines[0]);
     }
     // Those that were made inside, for reading and writing by the roles themselves.
-    for signature in after(&log, "X-Amz-Signature=") {
-        panic!("a signed URL: {signature}");
-    }
+    let signed = log.lines().filter(|line| line.contains("X-Amz-Signature="));
+    assert_eq!(signed.collect::<Vec<_>>(), [""; 0]);
 }
 
 fn s3_key(data: &Path) -> String {

@@ -2,7 +2,7 @@
 
 use super::RoleError;
 use crate::config::{BrokerArgs, BucketArgs, JobStoreArgs};
-use scriptorium_gateway::Access;
+use scriptorium_gateway::Tenancy;
 use scriptorium_shared::bus::{Bus, RedisBus};
 use scriptorium_shared::jobs::Jobs;
 use scriptorium_shared::limiter::{Limiter, RedisLimiter};
@@ -31,13 +31,13 @@ pub fn redis(url: &str, job_ttl: Duration) -> RedisConfig {
 }
 
 /// What gateways know of their callers.
-pub async fn access(store: &JobStoreArgs, shutdown: &CancellationToken) -> Result<Access, RoleError> {
+pub async fn access(store: &JobStoreArgs, shutdown: &CancellationToken) -> Result<Tenancy, RoleError> {
     let config = redis(&store.redis_url, store.job_ttl_seconds);
     let (directory, limiter) = tokio::try_join!(
         async { Ok::<_, RoleError>(RedisDirectory::connect(&config, shutdown).await?) },
         async { Ok(RedisLimiter::connect(&config, shutdown).await?) },
     )?;
-    Ok(Access { directory: Directory::Redis(directory), limiter: Limiter::Redis(limiter) })
+    Ok(Tenancy { directory: Directory::Redis(directory), limiter: Limiter::Redis(limiter) })
 }
 
 /// All that advances jobs.

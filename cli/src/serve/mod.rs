@@ -11,7 +11,7 @@ pub use roles::Role;
 use crate::config::ConfigError;
 use crate::engine;
 use crate::exit::Exit;
-use scriptorium_gateway::Access;
+use scriptorium_gateway::Tenancy;
 use scriptorium_shared::bus::{Bus, EmbeddedBus};
 use scriptorium_shared::clock;
 use scriptorium_shared::jobs::Jobs;
@@ -93,7 +93,7 @@ pub struct Server {
     data_dir: DataDir,
     engine: Arc<dyn Engine>,
     jobs: Jobs,
-    access: Access,
+    access: Tenancy,
     s3: S3Service,
 }
 
@@ -123,7 +123,7 @@ impl Server {
         let limiter = Limiter::Embedded(EmbeddedLimiter::new());
         let directory = Directory::Embedded(EmbeddedDirectory::open(&data_dir.tenants_file())?);
         check_keys(&mut config, &directory, address).await?;
-        let access = Access { directory, limiter: limiter.clone() };
+        let access = Tenancy { directory, limiter: limiter.clone() };
         let engine = engine::load(config.engine.clone(), config.slots, limiter).await?;
         let jobs = Jobs::new(
             Store::Embedded(store),

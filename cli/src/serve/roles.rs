@@ -2,7 +2,7 @@
 
 use super::{ServeConfig, ServeError};
 use scriptorium_coordinator::CoordinatorConfig;
-use scriptorium_gateway::Access;
+use scriptorium_gateway::Tenancy;
 use scriptorium_shared::jobs::Jobs;
 use scriptorium_shared::objects::embedded::S3Service;
 use scriptorium_shared::webhook::{self, Sender};
@@ -83,7 +83,7 @@ pub(super) async fn run(
     config: &ServeConfig,
     engine: Arc<dyn Engine>,
     jobs: Jobs,
-    (s3, access): (S3Service, Access),
+    (s3, access): (S3Service, Tenancy),
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {

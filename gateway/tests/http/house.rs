@@ -3,7 +3,7 @@
 use scriptorium_contracts::JobId;
 use scriptorium_contracts::job::{Input, JobHeader};
 use scriptorium_contracts::transcript::ChunkResult;
-use scriptorium_gateway::{Access, GatewayConfig, GatewayError, UploadBase};
+use scriptorium_gateway::{GatewayConfig, GatewayError, Tenancy, UploadBase};
 use scriptorium_shared::bus::{Bus, EmbeddedBus};
 use scriptorium_shared::jobs::Jobs;
 use scriptorium_shared::limiter::{EmbeddedLimiter, Limiter};
@@ -98,7 +98,7 @@ impl House {
         let tenants = EmbeddedDirectory::open(&folder.path().join("tenants.db")).unwrap();
         let directory = Directory::Embedded(tenants);
         let access =
-            Access { directory: directory.clone(), limiter: Limiter::Embedded(EmbeddedLimiter::new()) };
+            Tenancy { directory: directory.clone(), limiter: Limiter::Embedded(EmbeddedLimiter::new()) };
         let mut config = GatewayConfig {
             upload_base: UploadBase::FromRequestHost,
             shutdown_grace: Duration::from_secs(5),

@@ -83,8 +83,8 @@ pub(super) async fn each_tenant_has_its_list(store: &Store) {
     // Ended, deleted, or as it was made: it stays in the list in which it is.
     committed(store, made[1][0], Input::Cancel { reason: String::new() }, NOON.plus(50)).await;
     assert!(store.delete(made[2].remove(4)).await.unwrap());
-    for of in 0..3 {
-        assert_eq!(listed(of).await, made[of]);
+    for (of, jobs) in made.iter().enumerate() {
+        assert_eq!(listed(of).await, *jobs);
     }
     let stranger = "acm".parse().unwrap();
     assert!(store.jobs(Some(&stranger), JobRange::default(), 10).await.unwrap().is_empty());
