@@ -1,12 +1,14 @@
 //! The command line.
 
 use crate::config::{
-    BrokerArgs, BucketArgs, ConfigError, DrainArgs, EngineArgs, JobStoreArgs, LimitArgs, LimiterArgs,
-    LogArgs, NetworkArgs, OpsArgs, PartArgs, StorageArgs, SweepArgs, TlsArgs, WebhookArgs, with_settings,
+    ApiKey, BrokerArgs, BucketArgs, ConfigError, DirectoryArgs, DrainArgs, EngineArgs, JobStoreArgs, KeyArgs,
+    LimitArgs, LimiterArgs, LogArgs, NetworkArgs, OpsArgs, OwnLimitArgs, PartArgs, StorageArgs, SweepArgs,
+    TenantArgs, TlsArgs, WebhookArgs, with_settings,
 };
 use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use scriptorium_contracts::JobId;
+use scriptorium_contracts::tenant::TenantName;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -91,6 +93,10 @@ Exit codes:
 pub struct ServeArgs {
     #[command(flatten, next_help_heading = "Network")]
     pub network: NetworkArgs,
+    #[command(flatten, next_help_heading = "Keys and tenants")]
+    pub keys: KeyArgs,
+    #[command(flatten)]
+    pub tenants: TenantArgs,
     #[command(flatten, next_help_heading = "Storage")]
     pub storage: StorageArgs,
     #[command(flatten, next_help_heading = "Speech to text")]
@@ -113,6 +119,8 @@ pub struct GatewayArgs {
     pub network: NetworkArgs,
     #[command(flatten)]
     pub ops: OpsArgs,
+    #[command(flatten, next_help_heading = "Keys and tenants")]
+    pub tenants: TenantArgs,
     #[command(flatten, next_help_heading = "Services")]
     pub broker: BrokerArgs,
     #[command(flatten)]
@@ -173,6 +181,83 @@ pub struct CoordinatorArgs {
 pub enum AdminCommand {
     /// Makes the bucket and sets who may upload from a browser and what is deleted by age
     Bucket(AdminBucketArgs),
+    /// Makes, lists and revokes API keys
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Shows and sets what one tenant may do, in place of the server's limits
+    Limits(LimitsArgs),
+}
+
+#[derive(Subcommand, Clone, Debug)]
+pub enum KeysCommand {
+    /// Makes a key and shows it, this once: standard output has the key and nothing else
+    Create(KeysCreateArgs),
+    /// Lists the keys, without their secrets
+    List(KeysListArgs),
+    /// Revokes a key; gateways refuse it within five seconds
+    Revoke(KeysRevokeArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct KeysCreateArgs {
+    /// Who may call with it: a name of small letters, digits, `.`, `_` and `-`. Keys of one tenant see the same jobs
+    #[arg(long, env = "SCRIPTORIUM_TENANT", value_name = "NAME")]
+    pub tenant: TenantName,
+
+    /// What it is for, as the list shall tell it
+    #[arg(long, env = "SCRIPTORIUM_LABEL", value_name = "TEXT", value_parser = label)]
+    pub label: Option<String>,
+
+    /// Days after which it is refused [default: never]
+    #[arg(long, env = "SCRIPTORIUM_EXPIRES_DAYS", value_name = "DAYS",
+          value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub expires_days: Option<u32>,
+
+    #[command(flatten)]
+    pub directory: DirectoryArgs,
+}
+
+/// It is kept, and shown in lists.
+fn label(text: &str) -> Result<String, String> {
+    let fits = text.chars().count() <= 200 && !text.chars().any(char::is_control);
+    if fits { Ok(text.to_owned()) } else { Err("must have at most 200 characters, on one line".to_owned()) }
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct KeysListArgs {
+    /// Only those of this tenant
+    #[arg(long, env = "SCRIPTORIUM_TENANT", value_name = "NAME")]
+    pub tenant: Option<TenantName>,
+
+    /// JSON for programs, one key a line, in place of a table for people
+    #[arg(long, env = "SCRIPTORIUM_JSON", value_parser = BoolishValueParser::new())]
+    pub json: bool,
+
+    #[command(flatten)]
+    pub directory: DirectoryArgs,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct KeysRevokeArgs {
+    /// The key's id: the 16 digits behind `sk_`
+    #[arg(value_name = "ID")]
+    pub key: String,
+
+    #[command(flatten)]
+    pub directory: DirectoryArgs,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct LimitsArgs {
+    /// Whose limits
+    #[arg(long, env = "SCRIPTORIUM_TENANT", value_name = "NAME")]
+    pub tenant: TenantName,
+
+    #[command(flatten)]
+    pub limits: OwnLimitArgs,
+
+    #[command(flatten)]
+    pub directory: DirectoryArgs,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -224,6 +309,10 @@ pub struct ServerArgs {
     #[arg(long, env = "SCRIPTORIUM_SERVER", value_name = "URL", default_value = "http://127.0.0.1:8787")]
     pub server: String,
 
+    /// The server's API key, if it asks for one. A secret: better given as a variable
+    #[arg(long, env = "SCRIPTORIUM_API_KEY", value_name = "KEY", hide_env_values = true)]
+    pub api_key: Option<ApiKey>,
+
     /// JSON for programs, one job a line, in place of a table for people
     #[arg(long, env = "SCRIPTORIUM_JSON", value_parser = BoolishValueParser::new())]
     pub json: bool,
@@ -272,6 +361,10 @@ pub struct TranscribeArgs {
     /// Use this server in place of one in this process
     #[arg(long, env = "SCRIPTORIUM_SERVER", value_name = "URL")]
     pub server: Option<String>,
+
+    /// The key of that server, if it asks for one. A secret: better given as a variable
+    #[arg(long, env = "SCRIPTORIUM_API_KEY", value_name = "KEY", hide_env_values = true)]
+    pub api_key: Option<ApiKey>,
 
     /// Form of the transcript
     #[arg(long, short, env = "SCRIPTORIUM_FORMAT", value_name = "FORMAT", value_enum, default_value_t = Format::Txt)]
@@ -369,8 +462,10 @@ mod tests {
     #[test]
     fn every_option_has_its_variable() {
         let top = Cli::command();
-        let nested = top.get_subcommands().flat_map(clap::Command::get_subcommands);
-        for command in top.get_subcommands().chain(nested) {
+        fn all(command: &clap::Command) -> Vec<&clap::Command> {
+            command.get_subcommands().flat_map(|inner| [vec![inner], all(inner)].concat()).collect()
+        }
+        for command in all(&top) {
             for arg in command.get_arguments().filter(|arg| !arg.is_positional() && arg.get_id() != "help") {
                 let Some(long) = arg.get_long() else { continue };
                 let expected = format!("SCRIPTORIUM_{}", long.to_uppercase().replace('-', "_"));

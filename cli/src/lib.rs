@@ -9,6 +9,7 @@ pub mod config;
 pub mod engine;
 pub mod exit;
 pub mod jobs;
+pub mod keys;
 pub mod program;
 pub mod reference;
 pub mod roles;

@@ -4,6 +4,7 @@ use crate::args::{AdminBucketArgs, AdminCommand, Cli, Command, ServeArgs};
 use crate::config::LogFormat;
 use crate::exit::Exit;
 use crate::jobs;
+use crate::keys::{self, KeysError};
 use crate::roles::{self, RoleError};
 use crate::serve::{self, ServeConfig, ServeError, Server};
 use crate::transcribe;
@@ -74,6 +75,8 @@ async fn run(command: &Command) -> Exit {
             jobs::run(command).await.map(|()| Exit::Done).map_err(|error| (error.to_string(), error.exit()))
         }
         Command::Admin(AdminCommand::Bucket(args)) => ended(admin_bucket(args).await),
+        Command::Admin(AdminCommand::Keys(command)) => managed(keys::run(command).await),
+        Command::Admin(AdminCommand::Limits(args)) => managed(keys::limits(args).await),
         Command::Transcribe(args) => {
             transcribe::run(args).await.map_err(|error| (error.to_string(), error.exit()))
         }
@@ -85,6 +88,10 @@ async fn run(command: &Command) -> Exit {
 }
 
 fn ended(outcome: Result<(), RoleError>) -> Result<Exit, (String, Exit)> {
+    outcome.map(|()| Exit::Done).map_err(|error| (error.to_string(), error.exit()))
+}
+
+fn managed(outcome: Result<(), KeysError>) -> Result<Exit, (String, Exit)> {
     outcome.map(|()| Exit::Done).map_err(|error| (error.to_string(), error.exit()))
 }
 
@@ -101,7 +108,8 @@ async fn admin_bucket(args: &AdminBucketArgs) -> Result<(), RoleError> {
 
 async fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     let config = ServeConfig::try_from(args)?;
-    let listener = serve::listen(&args.network.addresses().await?, &args.network.listen).await?;
+    let listener =
+        serve::listen(&args.network.addresses(args.keys.require_keys).await?, &args.network.listen).await?;
     let address = serve::local_address(&listener)?;
     let tasks = TaskTracker::new();
     let shutdown = shutdown::signals(&tasks).map_err(ServeError::Signals)?;

@@ -16,18 +16,22 @@ pub fn page() -> String {
     let mut cli = Cli::command();
     cli.build();
     for command in cli.get_subcommands().filter(|command| command.get_name() != "help") {
-        let nested: Vec<&Command> =
-            command.get_subcommands().filter(|one| one.get_name() != "help").collect();
-        if nested.is_empty() {
-            push_command(&mut page, command, command.get_name());
-        }
-        for one in nested {
-            push_command(&mut page, one, &format!("{} {}", command.get_name(), one.get_name()));
-        }
+        push_commands(&mut page, command, command.get_name());
     }
     let _ = writeln!(page, "\n## Exit codes of `scriptorium transcribe`\n\n```text\n{EXIT_CODES}\n```");
     let _ = writeln!(page, "\n## Exit codes of `scriptorium jobs`\n\n```text\n{JOBS_EXIT_CODES}\n```");
     page
+}
+
+/// The command, or those below it.
+fn push_commands(page: &mut String, command: &Command, name: &str) {
+    let nested: Vec<&Command> = command.get_subcommands().filter(|one| one.get_name() != "help").collect();
+    if nested.is_empty() {
+        push_command(page, command, name);
+    }
+    for one in nested {
+        push_commands(page, one, &format!("{name} {}", one.get_name()));
+    }
 }
 
 fn push_command(page: &mut String, command: &Command, name: &str) {

@@ -2,7 +2,10 @@
 
 use crate::sizer::SizerLimits;
 use scriptorium_contracts::job::{Limits, MIN_FILE_SIZE};
+use scriptorium_contracts::tenant::TenantLimits;
+use scriptorium_shared::limiter::Limiter;
 use scriptorium_shared::outbound::Reach;
+use scriptorium_shared::tenants::Directory;
 use std::time::Duration;
 
 /// Where clients put their chunks.
@@ -14,10 +17,23 @@ pub enum UploadBase {
     PublicEndpoint,
 }
 
+/// Where keys and tenants are known, and what counts their requests. For all gateways the same.
+#[derive(Clone, Debug)]
+pub struct Tenancy {
+    pub directory: Directory,
+    pub limiter: Limiter,
+}
+
 /// Everything has a default that fits a single machine.
 #[derive(Clone, Debug)]
 pub struct GatewayConfig {
     pub upload_base: UploadBase,
+    /// Whoever has no API key is sent away. Otherwise keys are obeyed where they come.
+    pub require_keys: bool,
+    /// Limits of tenants that have none of their own.
+    pub tenant_limits: TenantLimits,
+    /// `Some`: requests to hosts that are neither this machine nor among these are sent away.
+    pub allowed_hosts: Option<Vec<String>>,
     /// Bytes; smaller recordings are refused with 422 `file_too_small` (R1). `scriptorium transcribe` lowers it in its own server.
     pub min_file_size: u64,
     /// Uploads at once that clients are advised to make.
@@ -33,6 +49,11 @@ pub struct GatewayConfig {
     /// Megabytes of recordings sent in one piece that lie in memory at once; further ones wait, then are refused with 503. An
     /// upload takes at most 26, however large its file is.
     pub upload_memory_mb: usize,
+    /// Bytes a second; a recording in one piece that comes slower than this for [`Self::upload_window`] is refused, for what of
+    /// it lies in memory keeps others out.
+    pub min_upload_rate: u64,
+    /// What is counted for it is only the time in which the client was waited for.
+    pub upload_window: Duration,
     /// Seconds of speech that this installation transcribes in a second; only for the estimate in the first reply.
     pub estimated_speed: f64,
     /// A live stream is closed after this time, and who waits for the end of a job is answered.
@@ -66,6 +87,9 @@ impl Default for GatewayConfig {
     fn default() -> Self {
         Self {
             upload_base: UploadBase::PublicEndpoint,
+            require_keys: false,
+            tenant_limits: TenantLimits::default(),
+            allowed_hosts: None,
             min_file_size: MIN_FILE_SIZE,
             max_parallel_uploads: 5,
             url_expiry: Duration::from_secs(3_600),
@@ -73,6 +97,8 @@ impl Default for GatewayConfig {
             webhooks: None,
             sizer: SizerLimits::default(),
             upload_memory_mb: 256,
+            min_upload_rate: 32 << 10,
+            upload_window: Duration::from_secs(30),
             estimated_speed: 15.0,
             stream_timeout: Duration::from_secs(1_800),
             heartbeat: Duration::from_secs(15),

@@ -3,8 +3,10 @@
 //! Handlers are thin: [`request`] checks what comes in, `Jobs::advance` is the only way to change a job, [`problem`] is
 //! the only table from errors to statuses, [`stream`] reads the event log, [`render`] writes subtitles.
 
+mod access;
 pub mod config;
 mod estimate;
+mod hosts;
 mod openai;
 mod panics;
 pub mod problem;
@@ -24,6 +26,6 @@ mod uploads;
 mod view;
 mod whole;
 
-pub use config::{GatewayConfig, UploadBase};
-pub use router::router;
+pub use config::{GatewayConfig, Tenancy, UploadBase};
+pub use router::{Address, Door, addresses, router};
 pub use server::{GatewayError, run};

@@ -1,6 +1,6 @@
 //! Takes connections, bounds them, and ends them when the process is asked to.
 
-use crate::config::GatewayConfig;
+use crate::config::{GatewayConfig, Tenancy};
 use crate::router::router;
 use crate::stall::StallGuard;
 use axum::Router;
@@ -48,6 +48,7 @@ struct Server {
 pub fn run(
     config: GatewayConfig,
     jobs: Jobs,
+    access: Tenancy,
     extra: Option<Router>,
     listener: TcpListener,
     shutdown: CancellationToken,
@@ -57,7 +58,7 @@ pub fn run(
         let (grace, max_connections) = (config.shutdown_grace, config.max_connections);
         let (header_timeout, stall_timeout) = (config.header_timeout, config.stall_timeout);
         let tasks = TaskTracker::new();
-        let api = router(config, jobs, shutdown.clone(), &tasks);
+        let api = router(config, jobs, access, shutdown.clone(), &tasks);
         let router = match extra {
             // Each with its own layers; what the object store does not know is the API's.
             Some(extra) => extra.fallback_service(api),

@@ -1,10 +1,8 @@
 //! What all handlers share.
 
-use crate::config::GatewayConfig;
-use crate::problem::Problem;
+use crate::access::Keeper;
+use crate::config::{GatewayConfig, Tenancy};
 use crate::stream::hub::Hub;
-use scriptorium_contracts::JobId;
-use scriptorium_contracts::job::JobHeader;
 use scriptorium_shared::jobs::Jobs;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -19,7 +17,9 @@ const MIN_UPLOAD_MEMORY_MB: usize = 26;
 #[derive(Clone)]
 pub struct App {
     pub config: Arc<GatewayConfig>,
+    /// Handlers reach a job by [`App::header`] and its like, which know whose it is.
     pub jobs: Jobs,
+    pub access: Arc<Keeper>,
     pub hub: Arc<Hub>,
     /// One permit a live stream.
     pub streams: Arc<Semaphore>,
@@ -32,12 +32,21 @@ pub struct App {
 }
 
 impl App {
-    pub fn new(config: GatewayConfig, jobs: Jobs, shutdown: CancellationToken, tasks: TaskTracker) -> Self {
+    pub fn new(
+        config: GatewayConfig,
+        jobs: Jobs,
+        access: Tenancy,
+        shutdown: CancellationToken,
+        tasks: TaskTracker,
+    ) -> Self {
+        let Tenancy { directory, limiter } = access;
+        let keeper = Keeper::new(directory, limiter, config.require_keys, config.tenant_limits);
         let streams = config.max_streams.min(Semaphore::MAX_PERMITS);
         let upload_memory = config.upload_memory_mb.clamp(MIN_UPLOAD_MEMORY_MB, Semaphore::MAX_PERMITS);
         Self {
             config: Arc::new(config),
             jobs,
+            access: Arc::new(keeper),
             hub: Arc::default(),
             streams: Arc::new(Semaphore::new(streams)),
             renders: Arc::new(Semaphore::new(RENDERS)),
@@ -45,12 +54,5 @@ impl App {
             tasks,
             shutdown,
         }
-    }
-}
-
-impl App {
-    /// The job as it is now, or the problem `job_not_found`.
-    pub async fn header(&self, job: JobId) -> Result<JobHeader, Problem> {
-        self.jobs.header(job).await?.ok_or_else(|| Problem::job_not_found(job))
     }
 }

@@ -14,6 +14,7 @@ pub fn header(chunks: u64) -> JobHeader {
         options: JobOptions::default(),
         metadata: Default::default(),
         webhook_url: None,
+        tenant: None,
         limits: Limits::default(),
     };
     job::create(new, Timestamp(1_000_000)).header

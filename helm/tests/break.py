@@ -61,7 +61,7 @@ SPOILS = [
     (T + "secret.yaml", "kind: Secret", "kind: ConfigMap"),
     (T + "secret.yaml", "| b64enc", ""),
     (T + "deployments.yaml", '{{- include "scriptorium.validate" . -}}', ""),
-    (VALIDATE, "{{- if not $values.gateway.allowUnauthenticated -}}", "{{- if false -}}"),
+    (VALIDATE, "{{- if not $values.s3.bucket -}}", "{{- if false -}}"),
     (VALIDATE, '"%s.url must have the form %s" $service.name', '"%s.url must have the form %s" $set.url'),
     (JOB, "{{- if .Values.bucketJob.enabled }}", "{{- if true }}"),
     (JOB, "args: [admin, bucket]", "args: [bucket]"),

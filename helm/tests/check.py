@@ -151,7 +151,6 @@ REFUSED = {
     "s3.bucket=": "s3.bucket is not set",
     "s3.accessKeyId=x": "only one is set",
     "s3.accessKeyId=x,s3.secretAccessKey=hidden,s3.existingSecret.name=y": "s3.accessKeyId and s3.existingSecret.name are both set",
-    "gateway.allowUnauthenticated=false": "gateway.allowUnauthenticated is not true",
     "gateway.ingress.enabled=true": "name at least one host",
     # the schema
     "worker.replica=3": "/worker",
@@ -189,7 +188,7 @@ def wrong_values_are_refused(chart):
         for setting, complaints in pool.map(one, REFUSED.items()):
             check(f"--set {setting}", complaints)
     said = chart.refusal() or ""
-    needed = ("image.repository", "amqp.url", "redis.url", "s3.bucket", "gateway.allowUnauthenticated")
+    needed = ("image.repository", "amqp.url", "redis.url", "s3.bucket")
     check("all that is missing is said at once", [f"not {name}" for name in needed if name not in said])
 
 

@@ -2,7 +2,11 @@
 
 use std::io::IsTerminal;
 use thiserror::Error;
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt, util::TryInitError};
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{EnvFilter, fmt};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,9 +34,10 @@ pub fn init(filter: &str, format: Format) -> Result<(), TelemetryError> {
     let registry = tracing_subscriber::registry().with(parse(filter)?);
     // Colours are for people; in a file they are noise.
     let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let discreet = filter_fn(is_discreet);
     match format {
-        Format::Text => registry.with(lines).try_init(),
-        Format::Json => registry.with(lines.json().flatten_event(true)).try_init(),
+        Format::Text => registry.with(lines.with_filter(discreet)).try_init(),
+        Format::Json => registry.with(lines.json().flatten_event(true).with_filter(discreet)).try_init(),
     }
     .map_err(TelemetryError::Twice)
 }
@@ -40,6 +45,15 @@ pub fn init(filter: &str, format: Format) -> Result<(), TelemetryError> {
 /// What the RabbitMQ client says itself is said again by `queue::rabbitmq`, once and in our levels; it would call each lost
 /// connection an ERROR, and print messages that come back. Its address, with the password, it writes at TRACE.
 const SILENT: [&str; 2] = ["lapin", "amq_protocol_tcp"];
+
+/// Libraries that write whole requests, with the signatures and keys in them, at DEBUG or TRACE.
+const TALKATIVE: [&str; 4] = ["s3s", "aws_", "h2", "redis"];
+
+/// Whether a line may be written, whatever the filter says: at no level does the log hold what opens a door.
+fn is_discreet(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() <= Level::INFO
+        || !TALKATIVE.iter().any(|library| metadata.target().starts_with(library))
+}
 
 fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
     let unfit = |error: &dyn std::error::Error| TelemetryError::Filter {

@@ -1,7 +1,7 @@
 //! A client of the HTTP API, as a test needs it: small steps, every reply checked.
 
 use futures::StreamExt;
-use reqwest::{Response, StatusCode};
+use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ pub const PATIENCE: Duration = Duration::from_secs(600);
 pub struct Client {
     http: reqwest::Client,
     url: String,
+    key: Option<String>,
 }
 
 /// An upload session.
@@ -44,24 +45,37 @@ impl Client {
     pub fn new(url: &str) -> Self {
         // Shorter than the server keeps idle connections, or a request may meet one that is just being closed.
         let http = reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(5)).build().unwrap();
-        Self { http, url: url.to_owned() }
+        Self { http, url: url.to_owned(), key: None }
+    }
+
+    /// One that shows this API key.
+    pub fn with_key(url: &str, key: &str) -> Self {
+        Self { key: Some(key.to_owned()), ..Self::new(url) }
+    }
+
+    /// With the key, if there is one. Not for upload URLs: they are signed.
+    fn signed(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.key {
+            Some(key) => request.bearer_auth(key),
+            None => request,
+        }
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Response {
-        self.http.post(format!("{}{path}", self.url)).json(body).send().await.unwrap()
+        self.signed(self.http.post(format!("{}{path}", self.url))).json(body).send().await.unwrap()
     }
 
     pub async fn post_raw(&self, path: &str, content_type: &str, body: Vec<u8>) -> Response {
         let request = self.http.post(format!("{}{path}", self.url)).header("content-type", content_type);
-        request.body(body).send().await.unwrap()
+        self.signed(request).body(body).send().await.unwrap()
     }
 
     pub async fn get(&self, path: &str) -> Response {
-        self.http.get(format!("{}{path}", self.url)).send().await.unwrap()
+        self.signed(self.http.get(format!("{}{path}", self.url))).send().await.unwrap()
     }
 
     pub async fn delete(&self, path: &str) -> Response {
-        self.http.delete(format!("{}{path}", self.url)).send().await.unwrap()
+        self.signed(self.http.delete(format!("{}{path}", self.url))).send().await.unwrap()
     }
 
     pub async fn get_ok(&self, path: &str) -> Value {
@@ -95,7 +109,7 @@ impl Client {
         last_event_id: Option<u64>,
         mut stop: impl FnMut(&Frame) -> bool,
     ) -> Option<Vec<Frame>> {
-        let mut request = self.http.get(format!("{}/chunked-stream/{job}", self.url));
+        let mut request = self.signed(self.http.get(format!("{}/chunked-stream/{job}", self.url)));
         if let Some(id) = last_event_id {
             request = request.header("last-event-id", id.to_string());
         }

@@ -1,8 +1,9 @@
 //! The service as a test meets it: one process, or the roles on real services.
 
-use crate::server::Server;
+use crate::server::{Server, binary};
 use crate::stack::{Plan, Stack};
 use std::path::Path;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 /// What is true of one has to be true of the other: `make test` runs the tests that use this with both.
@@ -61,7 +62,27 @@ impl Deployment {
         }
     }
 
-    /// What all processes have logged.
+    /// `scriptorium` with these arguments, on the same state, while the deployment runs.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = match self {
+            Self::Serve(server) => {
+                let mut command = Command::new(binary());
+                command.args(arguments).env("SCRIPTORIUM_DATA_DIR", server.data_dir());
+                command
+            }
+            Self::Roles(stack) => stack.command(arguments),
+        };
+        command.output().unwrap()
+    }
+
+    /// A new API key of a tenant.
+    pub fn key(&self, tenant: &str) -> String {
+        let output = self.run(&["admin", "keys", "create", "--tenant", tenant]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// All that was logged.
     pub fn log(&self) -> String {
         match self {
             Self::Serve(server) => server.log(),

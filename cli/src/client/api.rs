@@ -3,6 +3,7 @@
 use super::error::{ClientError, refused};
 use super::wire::{FreshUrls, JobsPage, NewUpload, Notice, Status, Upload};
 use crate::args::Format;
+use crate::config::ApiKey;
 use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
 use reqwest::{Method, RequestBuilder, Response, Url, header, redirect};
@@ -55,6 +56,7 @@ impl Patience {
 pub struct Api {
     base: Url,
     http: reqwest::Client,
+    key: Option<ApiKey>,
     pub patience: Patience,
 }
 
@@ -76,7 +78,12 @@ impl Api {
             .redirect(redirect::Policy::none());
         let builder = if direct { builder.no_proxy() } else { builder };
         let http = builder.build().map_err(|error| ClientError::Unexpected(error.to_string()))?;
-        Ok(Self { base, http, patience })
+        Ok(Self { base, http, key: None, patience })
+    }
+
+    /// With the server's key. It goes to the server and nowhere else: upload URLs have signatures of their own.
+    pub fn with_key(self, key: Option<&ApiKey>) -> Self {
+        Self { key: key.cloned(), ..self }
     }
 
     /// As the user knows the server.
@@ -129,7 +136,7 @@ impl Api {
         let mut url = Url::parse(&format!("{}/jobs", self.address()))
             .map_err(|_| ClientError::Address { url: self.address().to_owned() })?;
         url.query_pairs_mut().extend_pairs(query);
-        self.patiently(|| self.json(self.http.get(url.clone()))).await
+        self.patiently(|| self.json(self.signed(self.http.get(url.clone())))).await
     }
 
     /// All that the server tells of a job.
@@ -172,7 +179,14 @@ impl Api {
 
     /// `path` begins with a slash; it is taken below the server's address, which may have a path of its own.
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.address()))
+        self.signed(self.http.request(method, format!("{}{path}", self.address())))
+    }
+
+    fn signed(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.key {
+            Some(key) => request.bearer_auth(key.as_str()),
+            None => request,
+        }
     }
 
     async fn post<T: DeserializeOwned>(

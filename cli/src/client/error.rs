@@ -33,6 +33,8 @@ impl ClientError {
     pub fn retryable(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,
+            // Not before tomorrow.
+            Self::Refused { code, .. } if code == "audio_quota_exceeded" => false,
             Self::Refused { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
             Self::Address { .. } | Self::Unexpected(_) | Self::Source(_) => false,
         }
@@ -111,6 +113,8 @@ mod tests {
         assert_eq!(error.to_string(), "the server answered 503: <html> busy </html>");
         assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
         assert!(error.retryable());
+        let used_up = refused(429, Some("40000"), br#"{"code":"audio_quota_exceeded"}"#);
+        assert!(!used_up.retryable() && refused(429, None, b"").retryable());
         assert_eq!(refused(429, Some("Wed, 21 Oct 2015 07:28:00 GMT"), b"").retry_after(), None);
     }
 }

@@ -61,6 +61,17 @@ pub struct LimitArgs {
           value_parser = clap::value_parser!(u32).range(26..=65536))]
     pub upload_memory_mb: u32,
 
+    /// A recording that is sent in one piece may come no slower than so many kilobytes a second; what lies in memory of it keeps
+    /// others out
+    #[arg(long, env = "SCRIPTORIUM_MIN_UPLOAD_RATE_KB", value_name = "KB", default_value = "32",
+          value_parser = clap::value_parser!(u32).range(0..=1_048_576))]
+    pub min_upload_rate_kb: u32,
+
+    /// Connections at once; further ones wait
+    #[arg(long, env = "SCRIPTORIUM_MAX_CONNECTIONS", value_name = "N", default_value = "20000",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_connections: u32,
+
     /// Smallest chunk, in megabytes, where the service chooses their size
     #[arg(long, env = "SCRIPTORIUM_CHUNK_SIZE_MIN_MB", value_name = "MB", default_value = "10",
           value_parser = clap::value_parser!(u32).range(1..=25))]
@@ -95,6 +106,8 @@ impl LimitArgs {
             heartbeat: self.heartbeat_seconds,
             limits: self.of_jobs(slots),
             upload_memory_mb: self.upload_memory_mb as usize,
+            min_upload_rate: u64::from(self.min_upload_rate_kb) << 10,
+            max_connections: self.max_connections as usize,
             sizer: SizerLimits { min_mb: self.chunk_size_min_mb, max_mb: self.chunk_size_max_mb },
             webhooks: webhooks.accepted(),
             ..GatewayConfig::default()

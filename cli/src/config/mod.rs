@@ -2,6 +2,7 @@
 //!
 //! The comments of the fields are the help text and, with it, `docs/config.md`.
 
+mod access;
 mod engine;
 mod file;
 mod limits;
@@ -16,6 +17,7 @@ mod tls;
 mod values;
 mod webhook;
 
+pub use access::{ApiKey, DirectoryArgs, KeyArgs, OwnLimitArgs, TenantArgs};
 pub use engine::{EngineArgs, EngineChoice, EngineKind};
 pub use file::with_settings;
 pub use limits::{LimitArgs, parallel_chunks};
@@ -78,8 +80,8 @@ pub enum ConfigError {
     Listen { listen: String, reason: String },
     #[error(
         "--listen {listen} can be reached from other machines, and this server does not ask who is calling: anyone there \
-         could upload and read everything. Listen on 127.0.0.1 and put a proxy that asks for a password in front, or say \
-         --allow-unauthenticated if the network itself keeps strangers out. (API keys come with a later version.)"
+         could upload and read everything. Say --require-keys, and make a key with `scriptorium admin keys create --tenant \
+         NAME`; or say --allow-unauthenticated if something in front keeps strangers out"
     )]
     OpenToOthers { listen: String },
 }

@@ -10,17 +10,18 @@ pub struct NetworkArgs {
     #[arg(long, env = "SCRIPTORIUM_LISTEN", value_name = "HOST:PORT", default_value = "127.0.0.1:8787")]
     pub listen: String,
 
-    /// Listen on an address that other machines can reach, although nobody is asked for a key
+    /// Answer whoever comes without an API key, also where other machines can reach it: something in front of it, or the
+    /// network, keeps strangers out
     #[arg(long, env = "SCRIPTORIUM_ALLOW_UNAUTHENTICATED", value_parser = BoolishValueParser::new())]
     pub allow_unauthenticated: bool,
 }
 
 impl NetworkArgs {
-    /// The addresses behind `--listen`, all of them loopback unless open listening was asked for.
+    /// The addresses behind `--listen`; all of them loopback, unless keys are asked for or open listening is.
     ///
     /// # Errors
     /// The name has no address, or strangers could reach it.
-    pub async fn addresses(&self) -> Result<Vec<SocketAddr>, ConfigError> {
+    pub async fn addresses(&self, keys: bool) -> Result<Vec<SocketAddr>, ConfigError> {
         let listen = &self.listen;
         let refused = |reason: String| ConfigError::Listen { listen: listen.clone(), reason };
         let addresses: Vec<SocketAddr> = tokio::net::lookup_host(listen)
@@ -30,7 +31,8 @@ impl NetworkArgs {
         if addresses.is_empty() {
             return Err(refused("this name has no address".to_owned()));
         }
-        if !self.allow_unauthenticated
+        if !keys
+            && !self.allow_unauthenticated
             && !addresses.iter().all(|address| address.ip().to_canonical().is_loopback())
         {
             return Err(ConfigError::OpenToOthers { listen: listen.clone() });
@@ -44,7 +46,14 @@ mod tests {
     use super::*;
 
     async fn addresses(listen: &str, allow_unauthenticated: bool) -> Result<Vec<SocketAddr>, ConfigError> {
-        NetworkArgs { listen: listen.to_owned(), allow_unauthenticated }.addresses().await
+        let args = NetworkArgs { listen: listen.to_owned(), allow_unauthenticated };
+        let with_keys = args.addresses(true).await;
+        assert_eq!(
+            with_keys.is_ok(),
+            !matches!(with_keys, Err(ConfigError::Listen { .. })),
+            "keys keep strangers out"
+        );
+        args.addresses(false).await
     }
 
     #[tokio::test]

@@ -51,7 +51,8 @@ pub async fn run(command: &JobsCommand) -> Result<(), JobsError> {
 
 /// A person waits: a few seconds of trying are enough.
 fn api(server: &ServerArgs) -> Result<Api, ClientError> {
-    Api::new(&server.server, false, Patience { retries: 3, ..Patience::default() })
+    let patience = Patience { retries: 3, ..Patience::default() };
+    Ok(Api::new(&server.server, false, patience)?.with_key(server.api_key.as_ref()))
 }
 
 async fn list(args: &JobsListArgs) -> Result<(), JobsError> {

@@ -17,7 +17,7 @@ pub async fn gateway(args: &GatewayArgs) -> Result<(), RoleError> {
     args.store.check()?;
     args.bucket.check()?;
     let (webhooks, tls) = (args.webhooks.settings()?, args.tls.read()?);
-    let addresses = args.network.addresses().await?;
+    let addresses = args.network.addresses(!args.network.allow_unauthenticated).await?;
     let listener = listen(&addresses[..], &args.network.listen).await?;
     let frame = Frame::begin(&args.ops).await?;
     let outcome =
@@ -38,14 +38,22 @@ async fn work(
         Err(_) if frame.shutdown.is_cancelled() => return Ok(()),
         jobs => jobs?,
     };
+    let access = match services::access(&args.store, tls, &frame.shutdown).await {
+        Err(_) if frame.shutdown.is_cancelled() => return Ok(()),
+        access => access?,
+    };
     frame.health.started(Needs {
         store: Some(jobs.store.clone()),
         queue: jobs.queue.clone(),
         objects: jobs.objects.clone(),
     });
     // How many slots the workers have is not known here: the default of the limits holds.
-    let config = args.limits.gateway(0, UploadBase::PublicEndpoint, webhooks);
-    scriptorium_gateway::run(config, jobs.clone(), None, listener, frame.shutdown.clone()).await?;
+    let mut config = args.limits.gateway(0, UploadBase::PublicEndpoint, webhooks);
+    config.require_keys = !args.network.allow_unauthenticated;
+    config.tenant_limits = args.tenants.limits();
+    scriptorium_gateway::run(config, jobs.clone(), access.clone(), None, listener, frame.shutdown.clone())
+        .await?;
+    access.directory.close().await;
     jobs.queue.close().await;
     jobs.store.close().await;
     if frame.shutdown.is_cancelled() { Ok(()) } else { Err(RoleError::Ended) }

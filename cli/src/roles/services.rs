@@ -2,12 +2,15 @@
 
 use super::RoleError;
 use crate::config::{BrokerArgs, BucketArgs, JobStoreArgs};
+use scriptorium_gateway::Tenancy;
 use scriptorium_shared::bus::{Bus, RedisBus};
 use scriptorium_shared::jobs::Jobs;
+use scriptorium_shared::limiter::{Limiter, RedisLimiter};
 use scriptorium_shared::objects::Objects;
 use scriptorium_shared::queue::{Queue, RabbitMqConfig, RabbitMqQueue};
 use scriptorium_shared::redis::RedisConfig;
 use scriptorium_shared::store::{RedisStore, Store};
+use scriptorium_shared::tenants::{Directory, RedisDirectory};
 use scriptorium_shared::tls::Tls;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +36,20 @@ pub async fn objects(args: &BucketArgs, tls: &Tls) -> Result<Objects, RoleError>
 pub fn redis(url: &str, tls: &Tls, job_ttl: Duration) -> RedisConfig {
     let prefix = RedisConfig::DEFAULT_PREFIX.to_owned();
     RedisConfig { url: url.to_owned(), prefix, job_ttl, tls: tls.clone() }
+}
+
+/// What gateways know of their callers.
+pub async fn access(
+    store: &JobStoreArgs,
+    tls: &Tls,
+    shutdown: &CancellationToken,
+) -> Result<Tenancy, RoleError> {
+    let config = redis(&store.redis_url, tls, store.job_ttl_seconds);
+    let (directory, limiter) = tokio::try_join!(
+        async { Ok::<_, RoleError>(RedisDirectory::connect(&config, shutdown).await?) },
+        async { Ok(RedisLimiter::connect(&config, shutdown).await?) },
+    )?;
+    Ok(Tenancy { directory: Directory::Redis(directory), limiter: Limiter::Redis(limiter) })
 }
 
 /// All that advances jobs.

@@ -36,6 +36,7 @@ impl ServeConfig {
             part_length: Duration::from_secs(300),
             gateway: GatewayConfig {
                 upload_base: UploadBase::FromRequestHost,
+                allowed_hosts: Some(Vec::new()),
                 limits,
                 ..GatewayConfig::default()
             },
@@ -59,6 +60,9 @@ impl TryFrom<&ServeArgs> for ServeConfig {
         config.part_length = args.part.part_seconds;
         config.webhooks = args.webhooks.settings()?;
         config.gateway = limits.gateway(config.slots, config.gateway.upload_base, &config.webhooks);
+        config.gateway.require_keys = args.keys.require_keys;
+        config.gateway.allowed_hosts = Some(args.keys.allowed_hosts.clone());
+        config.gateway.tenant_limits = args.tenants.limits();
         Ok(config)
     }
 }

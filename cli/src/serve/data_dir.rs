@@ -87,6 +87,10 @@ impl DataDir {
         self.path.join("state.sqlite")
     }
 
+    pub fn tenants_file(&self) -> PathBuf {
+        self.path.join(super::TENANTS_FILE)
+    }
+
     pub fn objects_dir(&self) -> PathBuf {
         self.path.join("objects")
     }

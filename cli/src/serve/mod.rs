@@ -11,16 +11,20 @@ pub use roles::Role;
 use crate::config::ConfigError;
 use crate::engine;
 use crate::exit::Exit;
+use scriptorium_gateway::Tenancy;
 use scriptorium_shared::bus::{Bus, EmbeddedBus};
+use scriptorium_shared::clock;
 use scriptorium_shared::jobs::Jobs;
 use scriptorium_shared::limiter::{EmbeddedLimiter, Limiter};
 use scriptorium_shared::objects::embedded::S3Service;
 use scriptorium_shared::objects::{Access, Objects, ObjectsConfig};
 use scriptorium_shared::queue::{EmbeddedQueue, Queue};
 use scriptorium_shared::store::{EmbeddedStore, Store};
+use scriptorium_shared::tenants::{Directory, EmbeddedDirectory};
 use scriptorium_worker::engine::{Engine, EngineError};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -28,6 +32,8 @@ use tokio_util::sync::CancellationToken;
 
 /// The one bucket of the embedded object store.
 const BUCKET: &str = "scriptorium";
+/// In the data folder. Beside the server, the command that makes keys has it open.
+pub const TENANTS_FILE: &str = "tenants.sqlite";
 /// Signatures name a region; the embedded object store has none.
 const REGION: &str = "local";
 
@@ -44,6 +50,11 @@ pub enum ServeError {
     Engine(#[from] EngineError),
     #[error("the job store cannot be opened: {0}")]
     Store(#[from] scriptorium_shared::store::StoreError),
+    #[error(
+        "--require-keys, and there is no key yet, so nobody could call. Make one with `scriptorium admin keys create --tenant \
+         NAME --data-dir {}`", .data_dir.display()
+    )]
+    NoKeys { data_dir: PathBuf },
     #[error("the object store cannot be opened: {0}")]
     ObjectFolder(#[from] scriptorium_shared::objects::embedded::OpenError),
     #[error("the object store cannot be reached: {0}")]
@@ -62,7 +73,7 @@ impl ServeError {
     /// Whether the command or its surroundings must change, or the program failed.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) | Self::DataDir(_) | Self::Listen { .. } => Exit::Usage,
+            Self::Config(_) | Self::DataDir(_) | Self::Listen { .. } | Self::NoKeys { .. } => Exit::Usage,
             Self::Engine(error) if !error.retryable() => Exit::Usage,
             Self::Engine(_)
             | Self::Store(_)
@@ -82,6 +93,7 @@ pub struct Server {
     data_dir: DataDir,
     engine: Arc<dyn Engine>,
     jobs: Jobs,
+    access: Tenancy,
     s3: S3Service,
 }
 
@@ -90,7 +102,7 @@ impl Server {
     ///
     /// # Errors
     /// The folder is in use or unusable, or the model is not there.
-    pub async fn prepare(config: ServeConfig, address: SocketAddr) -> Result<Self, ServeError> {
+    pub async fn prepare(mut config: ServeConfig, address: SocketAddr) -> Result<Self, ServeError> {
         let mut data_dir = DataDir::open(&config.data_dir)?;
         data_dir.sign(&format!("process {}, {}", std::process::id(), url(address)))?;
         let credentials = data_dir.credentials()?;
@@ -109,6 +121,9 @@ impl Server {
             access: Access::Keys { access_key: credentials.access_key, secret_key: credentials.secret_key },
         })?;
         let limiter = Limiter::Embedded(EmbeddedLimiter::new());
+        let directory = Directory::Embedded(EmbeddedDirectory::open(&data_dir.tenants_file())?);
+        check_keys(&mut config, &directory, address).await?;
+        let access = Tenancy { directory, limiter: limiter.clone() };
         let engine = engine::load(config.engine.clone(), config.slots, limiter).await?;
         let jobs = Jobs::new(
             Store::Embedded(store),
@@ -116,7 +131,7 @@ impl Server {
             Bus::Embedded(EmbeddedBus::new()),
             objects,
         );
-        Ok(Self { config, data_dir, engine, jobs, s3 })
+        Ok(Self { config, data_dir, engine, jobs, access, s3 })
     }
 
     /// What the log and the user are told at the start.
@@ -132,12 +147,39 @@ impl Server {
     /// # Errors
     /// A role ended before it was asked to.
     pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), ServeError> {
-        let Self { config, data_dir, engine, jobs, s3 } = self;
-        let outcome = roles::run(&config, engine, jobs, s3, listener, shutdown).await;
+        let Self { config, data_dir, engine, jobs, access, s3 } = self;
+        let directory = access.directory.clone();
+        let outcome = roles::run(&config, engine, jobs, (s3, access), listener, shutdown).await;
+        directory.close().await;
         // The lock ends last.
         drop(data_dir);
         outcome
     }
+}
+
+/// Whoever is asked for a key must be able to have one; and where nobody is, only this machine's own names are answered to.
+async fn check_keys(
+    config: &mut ServeConfig,
+    directory: &Directory,
+    address: SocketAddr,
+) -> Result<(), ServeError> {
+    let loopback = address.ip().to_canonical().is_loopback();
+    if !loopback || config.gateway.require_keys {
+        config.gateway.allowed_hosts = None;
+    }
+    if !config.gateway.require_keys {
+        return Ok(());
+    }
+    let now = clock::now();
+    if directory.keys().await?.iter().any(|key| key.is_valid(now)) {
+        return Ok(());
+    }
+    let error = ServeError::NoKeys { data_dir: config.data_dir.clone() };
+    if loopback {
+        tracing::warn!("{error}");
+        return Ok(());
+    }
+    Err(error)
 }
 
 /// [`Server::prepare`] and [`Server::run`].

@@ -2,6 +2,7 @@
 
 use super::{ServeConfig, ServeError};
 use scriptorium_coordinator::CoordinatorConfig;
+use scriptorium_gateway::Tenancy;
 use scriptorium_shared::jobs::Jobs;
 use scriptorium_shared::objects::embedded::S3Service;
 use scriptorium_shared::webhook::{self, Sender};
@@ -82,7 +83,7 @@ pub(super) async fn run(
     config: &ServeConfig,
     engine: Arc<dyn Engine>,
     jobs: Jobs,
-    s3: S3Service,
+    (s3, access): (S3Service, Tenancy),
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
@@ -92,7 +93,7 @@ pub(super) async fn run(
     // Before the other roles, because they reach the objects through its port.
     let mut gateway = Running::start(Role::Gateway, |stop| {
         let (config, jobs) = (config.gateway.clone(), jobs.clone());
-        scriptorium_gateway::run(config, jobs, Some(s3.router()), listener, stop)
+        scriptorium_gateway::run(config, jobs, access, Some(s3.router()), listener, stop)
     });
     let mut coordinator = Running::start(Role::Coordinator, |stop| {
         scriptorium_coordinator::run(CoordinatorConfig::default(), jobs.clone(), stop)

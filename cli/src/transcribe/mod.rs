@@ -133,7 +133,7 @@ async fn transcribe(
     stop: &CancellationToken,
 ) -> Result<Finished, TranscribeError> {
     let Some(url) = &args.server else { return with_own_server(args, source, display, stop).await };
-    let api = Api::new(url, false, Patience::default())?;
+    let api = Api::new(url, false, Patience::default())?.with_key(args.api_key.as_ref());
     let session = Session { api: &api, source, args, display, begun: Some(begun) };
     let outcome = stop.run_until_cancelled(Box::pin(session.run(args.chunk_size_mb))).await;
     outcome.unwrap_or(Err(TranscribeError::Stopped))

@@ -40,7 +40,14 @@ fn wrong_options_are_refused() {
     let folder = home.path().to_str().unwrap();
     std::fs::write(home.path().join("empty"), "").unwrap();
     let cases: &[(&[&str], &str)] = &[
+        (&["serve", "--listen", "0.0.0.0:0"], "--require-keys"),
         (&["serve", "--listen", "0.0.0.0:0"], "--allow-unauthenticated"),
+        // It asks for keys, and there is none.
+        (&["serve", "--listen", "0.0.0.0:0", "--require-keys"], "admin keys create"),
+        (&["admin", "keys", "create", "--tenant", "A Team"], "small letters"),
+        (&["admin", "keys", "create"], "--tenant"),
+        (&["admin", "keys", "revoke", "sk_1"], "16 hexadecimal digits"),
+        (&["admin", "limits", "--tenant", "acme", "--storage-gb", "much"], "--storage-gb"),
         (&["serve", "--listen", "nonsense"], "--listen nonsense"),
         (&["serve", "--workers", "0"], "--workers"),
         (&["serve", "--max-chunk-retries=-1"], "--max-chunk-retries"),

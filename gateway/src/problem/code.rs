@@ -41,13 +41,19 @@ pub enum Code {
     TranscriptTooLarge,
     TooManyStreams,
     TooManyUploads,
+    Unauthorized,
+    StorageQuotaExceeded,
+    ForeignHost,
+    RateLimited,
+    TooManyJobs,
+    AudioQuotaExceeded,
     ServiceUnavailable,
     Internal,
 }
 
 impl Code {
     /// All of them, for the pages and their test.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 44] = [
         Self::MalformedJson,
         Self::MalformedBody,
         Self::MalformedQuery,
@@ -84,6 +90,12 @@ impl Code {
         Self::TranscriptTooLarge,
         Self::TooManyStreams,
         Self::TooManyUploads,
+        Self::Unauthorized,
+        Self::StorageQuotaExceeded,
+        Self::ForeignHost,
+        Self::RateLimited,
+        Self::TooManyJobs,
+        Self::AudioQuotaExceeded,
         Self::ServiceUnavailable,
         Self::Internal,
     ];
@@ -127,6 +139,12 @@ impl Code {
             Self::TranscriptTooLarge => "transcript_too_large",
             Self::TooManyStreams => "too_many_streams",
             Self::TooManyUploads => "too_many_uploads",
+            Self::Unauthorized => "unauthorized",
+            Self::StorageQuotaExceeded => "storage_quota_exceeded",
+            Self::ForeignHost => "foreign_host",
+            Self::RateLimited => "rate_limited",
+            Self::TooManyJobs => "too_many_jobs",
+            Self::AudioQuotaExceeded => "audio_quota_exceeded",
             Self::ServiceUnavailable => "service_unavailable",
             Self::Internal => "internal",
         }
@@ -157,6 +175,10 @@ impl Code {
             Self::LengthRequired => StatusCode::LENGTH_REQUIRED,
             Self::UnsupportedContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::StorageQuotaExceeded => StatusCode::FORBIDDEN,
+            Self::ForeignHost => StatusCode::MISDIRECTED_REQUEST,
+            Self::RateLimited | Self::TooManyJobs | Self::AudioQuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
             Self::RouteNotFound | Self::JobNotFound | Self::NoTranscript | Self::WebhookNotFound => {
                 StatusCode::NOT_FOUND
             }
@@ -213,6 +235,12 @@ impl Code {
             Self::TranscriptTooLarge => "The transcript is too large for this format",
             Self::TooManyStreams => "Too many live streams",
             Self::TooManyUploads => "Too many recordings at once",
+            Self::Unauthorized => "The caller is not known",
+            Self::StorageQuotaExceeded => "The recordings take up too much storage",
+            Self::ForeignHost => "The host is none of this server",
+            Self::RateLimited => "Too many requests",
+            Self::TooManyJobs => "Too many jobs at once",
+            Self::AudioQuotaExceeded => "The day's minutes of audio are used up",
             Self::ServiceUnavailable => "A part of the service does not answer",
             Self::Internal => "Something went wrong inside",
         }
@@ -257,6 +285,12 @@ impl Code {
             Self::TranscriptTooLarge => include_str!("../../../docs/errors/transcript_too_large.md"),
             Self::TooManyStreams => include_str!("../../../docs/errors/too_many_streams.md"),
             Self::TooManyUploads => include_str!("../../../docs/errors/too_many_uploads.md"),
+            Self::Unauthorized => include_str!("../../../docs/errors/unauthorized.md"),
+            Self::StorageQuotaExceeded => include_str!("../../../docs/errors/storage_quota_exceeded.md"),
+            Self::ForeignHost => include_str!("../../../docs/errors/foreign_host.md"),
+            Self::RateLimited => include_str!("../../../docs/errors/rate_limited.md"),
+            Self::TooManyJobs => include_str!("../../../docs/errors/too_many_jobs.md"),
+            Self::AudioQuotaExceeded => include_str!("../../../docs/errors/audio_quota_exceeded.md"),
             Self::ServiceUnavailable => include_str!("../../../docs/errors/service_unavailable.md"),
             Self::Internal => include_str!("../../../docs/errors/internal.md"),
         }

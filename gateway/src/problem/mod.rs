@@ -3,10 +3,13 @@
 mod code;
 mod from_jobs;
 
+use crate::access::rate_headers;
 use axum::response::{IntoResponse, Response};
 pub use code::Code;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use scriptorium_shared::limiter::{Rate, Spent};
 use serde_json::{Map, Value, json};
+use std::time::Duration;
 
 /// Seconds after which a client should try again when a part of the service does not answer.
 const RETRY_AFTER: u32 = 2;
@@ -19,16 +22,31 @@ pub struct Problem {
     pub detail: String,
     /// Further members, such as `field` or `expected_size`. Boxed: problems are rare, results that may hold one are not.
     pub extra: Box<Map<String, Value>>,
+    /// Further headers of the reply.
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Problem {
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), extra: Box::default() }
+        Self { code, detail: detail.into(), extra: Box::default(), headers: Vec::new() }
     }
 
     /// With one more member.
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.extra.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// With the time after which it may be tried again, in whole seconds.
+    pub fn after(mut self, pause: Duration) -> Self {
+        let seconds = pause.as_secs_f64().ceil().clamp(1.0, 1e6) as u64;
+        self.headers.push((header::RETRY_AFTER, HeaderValue::from(seconds)));
+        self
+    }
+
+    /// With what is left of the caller's rate.
+    pub fn rated(mut self, rate: Rate, spent: Spent) -> Self {
+        self.headers.extend(rate_headers(rate, spent));
         self
     }
 
@@ -64,6 +82,11 @@ impl IntoResponse for Problem {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER));
         }
+        if status == StatusCode::UNAUTHORIZED {
+            headers
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"scriptorium\""));
+        }
+        headers.extend(self.headers);
         if status == StatusCode::REQUEST_TIMEOUT {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

@@ -129,6 +129,8 @@ impl InitRequest {
             },
             metadata: self.metadata,
             webhook_url: self.webhook_url,
+            // Known to whoever makes the job of it.
+            tenant: None,
             limits,
         })
     }

@@ -1,5 +1,6 @@
 //! `POST /chunked-upload-cancel`: ends a job (R8). Harmless twice.
 
+use crate::access::Caller;
 use crate::problem::{Code, Problem};
 use crate::request::json::Json;
 use crate::state::App;
@@ -29,6 +30,7 @@ pub struct CancelReply {
 
 pub async fn cancel(
     State(app): State<App>,
+    caller: Caller,
     Json(request): Json<CancelRequest>,
 ) -> Result<axum::Json<CancelReply>, Problem> {
     let reason = request.reason.unwrap_or_else(|| "Cancelled by the client.".to_owned());
@@ -36,7 +38,7 @@ pub async fn cancel(
         let detail = format!("\"reason\" has more than {MAX_REASON} characters.");
         return Err(Problem::field(Code::InvalidField, "reason", detail));
     }
-    let header = app.jobs.advance(request.parent_job_id, Input::Cancel { reason }).await?;
+    let header = app.advance(&caller, request.parent_job_id, Input::Cancel { reason }).await?;
     if header.state != JobState::Cancelled {
         return Err(uploads::job_over(&header));
     }

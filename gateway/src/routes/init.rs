@@ -1,5 +1,6 @@
 //! `POST /chunked-upload-stream`: starts an upload (R2, R3).
 
+use crate::access::Caller;
 use crate::estimate;
 use crate::problem::{Code, Problem};
 use crate::request::{idempotency, init::InitRequest, json::Json};
@@ -42,15 +43,16 @@ struct ChunkInfo {
 
 pub async fn init(
     State(app): State<App>,
+    caller: Caller,
     headers: HeaderMap,
     Json(request): Json<InitRequest>,
 ) -> Result<axum::Json<InitReply>, Problem> {
     let base = uploads::base(&app, &headers)?;
     let canonical = serde_json::to_vec(&request)
         .map_err(|_| Problem::new(Code::MalformedJson, "The body cannot be written as JSON."))?;
-    let idempotency = idempotency::of(&headers, "chunked-upload-stream", &canonical)?;
+    let idempotency = idempotency::of(&headers, "chunked-upload-stream", caller.tenant(), &canonical)?;
     let new = request.check(JobId::new(Uuid::new_v4()), &app.config)?;
-    let header = match app.jobs.create(new, idempotency).await? {
+    let header = match app.create(&caller, new, idempotency).await? {
         CreatedJob::New(header) => {
             let (chunks, bytes) = (header.total_chunks(), header.total_size);
             tracing::info!(job = %header.id, chunks, bytes, "an upload has begun");
@@ -69,7 +71,7 @@ pub async fn init(
     Ok(axum::Json(InitReply {
         message: "Chunked upload streaming initialized successfully",
         parent_job_id: header.id,
-        stream_url: format!("/chunked-stream/{}", header.id),
+        stream_url: caller.stream_url(&app.config, header.id),
         upload_urls,
         next: (header.total_chunks() > uploads::PAGE).then(|| uploads::link(header.id, 2)),
         expires_in_seconds: app.config.url_expiry.as_secs(),

@@ -1,5 +1,6 @@
 //! `GET /jobs` and `DELETE /jobs/{id}` (R61).
 
+use crate::access::Caller;
 use crate::problem::{Code, Problem};
 use crate::request::address::{JobInPath, Parameters};
 use crate::request::cursor;
@@ -55,6 +56,7 @@ pub struct ListReply {
 
 pub async fn list(
     State(app): State<App>,
+    caller: Caller,
     Parameters(request): Parameters<ListRequest>,
 ) -> Result<axum::Json<ListReply>, Problem> {
     let limit = request.limit.unwrap_or(DEFAULT_LIMIT);
@@ -63,6 +65,7 @@ pub async fn list(
         return Err(Problem::new(Code::MalformedQuery, detail).with("max_limit", MAX_LISTED_JOBS));
     }
     let mut query = query(&request)?;
+    query.tenant = caller.tenant().cloned();
     let list = name(&query);
     query.range.after = request.cursor.as_deref().map(|text| cursor::decode(text, &list)).transpose()?;
     let page = app.jobs.list(query, limit).await?;
@@ -88,7 +91,8 @@ fn query(request: &ListRequest) -> Result<JobQuery, Problem> {
         from: Timestamp(request.created_after.unwrap_or(0)),
         until: Timestamp(request.created_before.unwrap_or(u64::MAX)),
     };
-    Ok(JobQuery { range, states, filename })
+    // Whose jobs they are is not for the query to say.
+    Ok(JobQuery { tenant: None, range, states, filename })
 }
 
 fn states(text: &str) -> Result<Vec<JobState>, Problem> {
@@ -105,8 +109,8 @@ fn states(text: &str) -> Result<Vec<JobState>, Problem> {
 
 /// The same for all pages of a list, and different for other lists. For the cursor, which stands in none of them.
 fn name(query: &JobQuery) -> String {
-    let JobQuery { range: JobRange { order, after: _, from, until }, states, filename } = query;
-    format!("{order:?} {} {} {states:?} {filename:?}", from.0, until.0)
+    let JobQuery { tenant, range: JobRange { order, after: _, from, until }, states, filename } = query;
+    format!("{tenant:?} {order:?} {} {} {states:?} {filename:?}", from.0, until.0)
 }
 
 #[derive(Debug, Serialize)]
@@ -127,9 +131,10 @@ pub struct DeleteReply {
 
 pub async fn delete(
     State(app): State<App>,
+    caller: Caller,
     JobInPath(job): JobInPath,
 ) -> Result<(StatusCode, axum::Json<DeleteReply>), Problem> {
-    let deleted = app.jobs.delete(job, app.config.url_expiry).await?;
+    let deleted = app.delete(&caller, job).await?;
     let complete = deleted.erased.is_some();
     tracing::info!(%job, complete, "a job is deleted");
     let reply = DeleteReply {

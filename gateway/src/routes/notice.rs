@@ -1,5 +1,6 @@
 //! `POST /chunk-upload-complete`: a chunk is said to be uploaded (R5). The object is looked at before it is believed.
 
+use crate::access::Caller;
 use crate::problem::{Code, Problem};
 use crate::request::json::Json;
 use crate::state::App;
@@ -41,10 +42,11 @@ pub struct Advice {
 
 pub async fn notice(
     State(app): State<App>,
+    caller: Caller,
     Json(notice): Json<Notice>,
 ) -> Result<axum::Json<NoticeReply>, Problem> {
     let (job, chunk) = (notice.parent_job_id, notice.chunk_index);
-    let mut header = app.header(job).await?;
+    let mut header = app.header(&caller, job).await?;
     let (expected, _) = uploads::place(&header, chunk)?;
     if notice.actual_size != expected {
         return Err(size_mismatch(chunk, expected, notice.actual_size, "was reported with"));

@@ -1,5 +1,6 @@
 //! `POST /v1/audio/transcriptions`: OpenAI's request, answered by a job of this service (R67).
 
+use crate::access::Caller;
 use crate::openai::request::{self, Asked, TRANSCRIPTION};
 use crate::openai::{error, reply, stream::Translator};
 use crate::problem::{Code, Problem};
@@ -17,26 +18,26 @@ use http::{HeaderValue, header};
 use scriptorium_contracts::job::{JobHeader, JobState};
 use std::convert::Infallible;
 
-pub async fn transcriptions(State(app): State<App>, request: Request) -> Response {
-    answer(&app, request).await.unwrap_or_else(|problem| error::reply(&problem))
+pub async fn transcriptions(State(app): State<App>, caller: Caller, request: Request) -> Response {
+    answer(&app, &caller, request).await.unwrap_or_else(|problem| error::reply(&problem))
 }
 
-async fn answer(app: &App, request: Request) -> Result<Response, Problem> {
-    let (header, form) = Box::pin(whole::receive(app, TRANSCRIPTION, request)).await?;
+async fn answer(app: &App, caller: &Caller, request: Request) -> Result<Response, Problem> {
+    let (header, form) = Box::pin(whole::receive(app, caller, TRANSCRIPTION, request)).await?;
     let asked = request::asked(&form)?;
     let (job, location) = (header.id, upload::location(header.id)?);
     let mut response = if asked.stream {
         streamed(app, &header)?
     } else {
-        let header = whole::ended(app, job).await?;
-        finished(app, header, asked).await?
+        let header = whole::ended(app, caller, job).await?;
+        finished(app, caller, header, asked).await?
     };
     // Not of OpenAI's API: by it the job can be found.
     response.headers_mut().insert(header::LOCATION, location);
     Ok(response)
 }
 
-async fn finished(app: &App, header: JobHeader, asked: Asked) -> Result<Response, Problem> {
+async fn finished(app: &App, caller: &Caller, header: JobHeader, asked: Asked) -> Result<Response, Problem> {
     match header.state {
         JobState::Completed | JobState::CompletedWithErrors => {}
         JobState::Created | JobState::Uploading | JobState::Processing | JobState::Assembling => {
@@ -49,7 +50,8 @@ async fn finished(app: &App, header: JobHeader, asked: Asked) -> Result<Response
             };
         }
     }
-    let body = transcript::with(app, header.id, move |transcript| reply::body(&transcript, asked)).await?;
+    let body =
+        transcript::with(app, caller, header.id, move |transcript| reply::body(&transcript, asked)).await?;
     let body = body.map_err(|error| {
         tracing::error!(job = %header.id, %error, "a transcript can't be written");
         Problem::new(Code::Internal, "The transcript can't be written; the log has the details.")

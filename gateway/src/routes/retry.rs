@@ -1,6 +1,7 @@
 //! `POST /chunked-upload-retry`: a chunk is tried again (R8): its upload, if it has not arrived, otherwise its
 //! processing, if that failed. Harmless twice.
 
+use crate::access::Caller;
 use crate::problem::{Code, Problem};
 use crate::request::json::Json;
 use crate::state::App;
@@ -43,13 +44,14 @@ pub struct RetryReply {
 
 pub async fn retry(
     State(app): State<App>,
+    caller: Caller,
     headers: HeaderMap,
     Json(request): Json<RetryRequest>,
 ) -> Result<axum::Json<RetryReply>, Problem> {
     let (job, chunk) = (request.parent_job_id, request.chunk_index);
     let loaded = app.jobs.store.load(job, &[chunk]).await?;
     let (header, mut records) = loaded
-        .filter(|(header, _)| header.deleted_at.is_none())
+        .filter(|(header, _)| header.deleted_at.is_none() && caller.owns(header))
         .ok_or_else(|| Problem::job_not_found(job))?;
     uploads::place(&header, chunk)?;
     let state = records.remove(&chunk).map_or(ChunkState::Pending, |record| record.state);

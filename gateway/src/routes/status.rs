@@ -1,5 +1,6 @@
 //! `GET /chunked-upload-status` (R7) and `GET /jobs/{id}` (R61): how far a job is. One reply under two addresses.
 
+use crate::access::Caller;
 use crate::estimate;
 use crate::problem::{Code, Problem};
 use crate::request::address::{self, JobInPath, Parameters};
@@ -34,6 +35,8 @@ pub struct PageRequest {
 pub struct StatusReply {
     #[serde(flatten)]
     job: JobView,
+    /// Relative; with a fresh token, if a key is needed.
+    stream_url: String,
     /// Percent of the chunks that are uploaded.
     upload_progress: f64,
     /// Percent of the chunks whose processing has ended.
@@ -76,10 +79,11 @@ struct ChunkStatus {
 
 pub async fn status(
     State(app): State<App>,
+    caller: Caller,
     Parameters(request): Parameters<StatusRequest>,
 ) -> Result<axum::Json<StatusReply>, Problem> {
     let job = address::job_id(&request.parent_job_id)?;
-    read(&app, job, request.page, |job, page| {
+    read(&app, &caller, job, request.page, |job, page| {
         format!("/chunked-upload-status?parent_job_id={job}&page={page}")
     })
     .await
@@ -88,14 +92,16 @@ pub async fn status(
 /// `GET /jobs/{id}`: the same, by the job's own address.
 pub async fn of_job(
     State(app): State<App>,
+    caller: Caller,
     JobInPath(job): JobInPath,
     Parameters(request): Parameters<PageRequest>,
 ) -> Result<axum::Json<StatusReply>, Problem> {
-    read(&app, job, request.page, |job, page| format!("/jobs/{job}?page={page}")).await
+    read(&app, &caller, job, request.page, |job, page| format!("/jobs/{job}?page={page}")).await
 }
 
 async fn read(
     app: &App,
+    caller: &Caller,
     job: JobId,
     page: Option<u32>,
     link: impl Fn(JobId, u32) -> String,
@@ -104,12 +110,14 @@ async fn read(
     if page == 0 {
         return Err(Problem::new(Code::MalformedQuery, "Pages count from 1."));
     }
-    let header = app.header(job).await?;
+    let header = app.header(caller, job).await?;
     let first = (page - 1).saturating_mul(uploads::PAGE).min(header.total_chunks());
     let records = app.jobs.store.chunk_records(job, first, uploads::PAGE).await?;
     let more = header.total_chunks() - first > uploads::PAGE;
     let next = more.then(|| link(job, page + 1));
-    Ok(axum::Json(reply(header, records, next, scriptorium_shared::clock::now())))
+    let stream_url = caller.stream_url(&app.config, job);
+    let job = reply(header, records, next, scriptorium_shared::clock::now());
+    Ok(axum::Json(StatusReply { stream_url, ..job }))
 }
 
 fn reply(header: JobHeader, records: Vec<ChunkRecord>, next: Option<String>, now: Timestamp) -> StatusReply {
@@ -127,6 +135,7 @@ fn reply(header: JobHeader, records: Vec<ChunkRecord>, next: Option<String>, now
         gaps: summary.map(|summary| summary.gaps.clone()).unwrap_or_default(),
         coverage: coverage(header.state, summary, header.media.as_ref()),
         job: JobView::from(header),
+        stream_url: String::new(),
         chunks: records.into_iter().map(chunk_status).collect(),
         next,
     }

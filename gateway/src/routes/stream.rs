@@ -1,5 +1,6 @@
 //! `GET /chunked-stream/{id}`: the live stream of a job (R10 to R14).
 
+use crate::access::Caller;
 use crate::problem::{Code, Problem};
 use crate::request::address::{JobInPath, Parameters};
 use crate::state::App;
@@ -33,6 +34,7 @@ pub struct StreamRequest {
 
 pub async fn stream(
     State(app): State<App>,
+    caller: Caller,
     JobInPath(job): JobInPath,
     Parameters(request): Parameters<StreamRequest>,
     headers: HeaderMap,
@@ -41,7 +43,7 @@ pub async fn stream(
     let resume = last_event(in_header.or(request.last_event_id.as_deref()));
     // The listener comes first: what happens from here on wakes it.
     let listener = app.hub.listen(job);
-    let newest = hub::newest(&app.header(job).await?);
+    let newest = hub::newest(&app.header(&caller, job).await?);
     // An id that was never given can't be continued from.
     let resume = if resume > newest.event { 0 } else { resume };
     if newest.over && resume == newest.event {

@@ -1,5 +1,6 @@
 //! `GET /jobs/{id}/transcript?format=json|txt|srt|vtt`: the finished text. Without `format` the header `Accept` decides.
 
+use crate::access::Caller;
 use crate::problem::{Code, Problem};
 use crate::render::{self, Format, Shape};
 use crate::request::accept;
@@ -40,6 +41,7 @@ pub struct TranscriptRequest {
 
 pub async fn transcript(
     State(app): State<App>,
+    caller: Caller,
     JobInPath(job): JobInPath,
     Parameters(request): Parameters<TranscriptRequest>,
     headers: HeaderMap,
@@ -49,9 +51,9 @@ pub async fn transcript(
         None => negotiated(&headers)?,
     };
     let shape = shape(&request, format)?;
-    check_state(&app.header(job).await?)?;
+    check_state(&app.header(&caller, job).await?)?;
     let (key, objects) = (transcript_key(job), app.jobs.objects.clone());
-    let size = size(&app, job, &key).await?;
+    let size = size(&app, &caller, job, &key).await?;
     let body = match format {
         Format::Json => as_stored(objects, key, size),
         Format::Txt => Body::from(read(&app, &key, size, |transcript| render::text(&transcript)).await?),
@@ -143,21 +145,22 @@ async fn piece(objects: &Objects, key: &str, offset: u64) -> Result<Bytes, Objec
 /// What `work` makes of a finished job's transcript.
 pub async fn with<T: Send + 'static>(
     app: &App,
+    caller: &Caller,
     job: JobId,
     work: impl FnOnce(Transcript) -> T + Send + 'static,
 ) -> Result<T, Problem> {
     let key = transcript_key(job);
-    let size = size(app, job, &key).await?;
+    let size = size(app, caller, job, &key).await?;
     read(app, &key, size, work).await
 }
 
 /// Bytes of a finished job's transcript.
-async fn size(app: &App, job: JobId, key: &str) -> Result<u64, Problem> {
+async fn size(app: &App, caller: &Caller, job: JobId, key: &str) -> Result<u64, Problem> {
     if let Some(size) = app.jobs.objects.size(key).await? {
         return Ok(size);
     }
     // It was written before the job ended, and goes only with the job.
-    app.header(job).await?;
+    app.header(caller, job).await?;
     tracing::error!(%job, "the transcript of a finished job is not in the object store");
     Err(Problem::new(Code::NoTranscript, "The transcript is not in the object store any more."))
 }

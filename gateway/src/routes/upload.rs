@@ -1,5 +1,6 @@
 //! `POST /api/transcripts/upload`: a recording in one piece (R51), and `GET /api/transcripts/{id}`: what became of it.
 
+use crate::access::Caller;
 use crate::problem::{Code, Problem};
 use crate::request::address::{JobInPath, Parameters};
 use crate::routes::transcript;
@@ -56,24 +57,29 @@ struct ResultOf {
 
 pub async fn upload(
     State(app): State<App>,
+    caller: Caller,
     Parameters(asked): Parameters<UploadRequest>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (mut header, _) = Box::pin(whole::receive(&app, whole::SESSION, request)).await?;
+    let (mut header, _) = Box::pin(whole::receive(&app, &caller, whole::SESSION, request)).await?;
     if asked.wait {
-        header = whole::ended(&app, header.id).await?;
+        header = whole::ended(&app, &caller, header.id).await?;
     }
     let status = if asked.wait && header.state.is_final() { StatusCode::OK } else { StatusCode::ACCEPTED };
     let location = location(header.id)?;
-    let mut response = record(&app, header).await?;
+    let mut response = record(&app, &caller, header).await?;
     *response.status_mut() = status;
     response.headers_mut().insert(header::LOCATION, location);
     Ok(response)
 }
 
-pub async fn get(State(app): State<App>, JobInPath(job): JobInPath) -> Result<Response, Problem> {
-    let header = app.header(job).await?;
-    record(&app, header).await
+pub async fn get(
+    State(app): State<App>,
+    caller: Caller,
+    JobInPath(job): JobInPath,
+) -> Result<Response, Problem> {
+    let header = app.header(&caller, job).await?;
+    record(&app, &caller, header).await
 }
 
 /// Where the record is.
@@ -82,7 +88,7 @@ pub fn location(job: JobId) -> Result<HeaderValue, Problem> {
     HeaderValue::try_from(address).map_err(|_| Problem::job_not_found(job))
 }
 
-async fn record(app: &App, header: JobHeader) -> Result<Response, Problem> {
+async fn record(app: &App, caller: &Caller, header: JobHeader) -> Result<Response, Problem> {
     let job = header.id;
     let has_transcript = match header.state {
         JobState::Completed | JobState::CompletedWithErrors => true,
@@ -97,8 +103,9 @@ async fn record(app: &App, header: JobHeader) -> Result<Response, Problem> {
     if !has_transcript {
         return Ok(axum::Json(record_of(header, None)).into_response());
     }
-    let body =
-        transcript::with(app, job, |transcript| serde_json::to_vec(&record_of(header, Some(transcript))));
+    let body = transcript::with(app, caller, job, |transcript| {
+        serde_json::to_vec(&record_of(header, Some(transcript)))
+    });
     let body = body.await?.map_err(|error| {
         tracing::error!(%job, %error, "a record can't be written");
         Problem::new(Code::Internal, "The record can't be written; the log has the details.")

@@ -1,5 +1,6 @@
 //! `POST` and `GET /chunked-upload-urls`: fresh addresses, and what is uploaded already (R4).
 
+use crate::access::Caller;
 use crate::problem::{Code, Problem};
 use crate::request::address::{self, Parameters};
 use crate::request::json::Json;
@@ -46,10 +47,11 @@ pub struct UrlsReply {
 
 pub async fn post(
     State(app): State<App>,
+    caller: Caller,
     headers: HeaderMap,
     Json(request): Json<UrlsRequest>,
 ) -> Result<axum::Json<UrlsReply>, Problem> {
-    let header = app.header(request.parent_job_id).await?;
+    let header = app.header(&caller, request.parent_job_id).await?;
     match request.chunk_indexes {
         None => page(&app, &headers, &header, 1).await,
         Some(chunks) => {
@@ -61,6 +63,7 @@ pub async fn post(
 
 pub async fn get(
     State(app): State<App>,
+    caller: Caller,
     headers: HeaderMap,
     Parameters(request): Parameters<PageRequest>,
 ) -> Result<axum::Json<UrlsReply>, Problem> {
@@ -69,7 +72,7 @@ pub async fn get(
     if number == 0 {
         return Err(Problem::new(Code::MalformedQuery, "Pages count from 1."));
     }
-    let header = app.header(job).await?;
+    let header = app.header(&caller, job).await?;
     page(&app, &headers, &header, number).await
 }
 

@@ -1,6 +1,7 @@
 //! `GET /jobs/{id}/webhooks`: what the job's webhook was told and what came of it, and
 //! `POST /jobs/{id}/webhooks/{webhook_id}/redeliver`: it is told once more.
 
+use crate::access::Caller;
 use crate::problem::{Code, Problem};
 use crate::request::address::{JobInPath, WebhookInPath};
 use crate::state::App;
@@ -54,9 +55,10 @@ struct Try {
 
 pub async fn list(
     State(app): State<App>,
+    caller: Caller,
     JobInPath(job): JobInPath,
 ) -> Result<axum::Json<WebhooksReply>, Problem> {
-    let header = app.header(job).await?;
+    let header = app.header(&caller, job).await?;
     let webhooks = header.webhooks.iter().map(|webhook| message(job, webhook)).collect();
     Ok(axum::Json(WebhooksReply { parent_job_id: job, webhook_url: header.webhook_url, webhooks }))
 }
@@ -64,9 +66,10 @@ pub async fn list(
 /// The delivery itself is the coordinator's; here it is asked for.
 pub async fn redeliver(
     State(app): State<App>,
+    caller: Caller,
     WebhookInPath(job, id): WebhookInPath,
 ) -> Result<(StatusCode, axum::Json<Message>), Problem> {
-    let number = find(&app.header(job).await?, &id)?.number;
+    let number = find(&app.header(&caller, job).await?, &id)?.number;
     if app.config.webhooks.is_none() {
         return Err(Problem::new(Code::WebhooksNotConfigured, NOT_CONFIGURED));
     }

@@ -4,6 +4,7 @@ use super::HELD;
 use super::form::Form;
 use super::receive::Kind;
 use super::writer::{Begun, Writer, idempotency_of};
+use crate::access::Caller;
 use crate::problem::{Code, Problem};
 use crate::sizer;
 use crate::state::App;
@@ -54,6 +55,7 @@ enum Upload {
 }
 
 pub struct Incoming {
+    caller: Caller,
     filename: String,
     size: Size,
     /// Bytes of a chunk.
@@ -70,6 +72,7 @@ impl Incoming {
     /// Checks what is known of the file, and waits for memory.
     pub async fn begin(
         app: &App,
+        caller: &Caller,
         kind: Kind,
         form: &Form,
         filename: Option<String>,
@@ -91,7 +94,8 @@ impl Incoming {
         let held = if bytes > HELD { chunk } else { usize::try_from(bytes).unwrap_or(chunk) };
         let buffer = BytesMut::with_capacity(held);
         let (received, since, upload) = (0, Instant::now(), Upload::Held);
-        Ok(Self { filename, size, chunk, buffer, received, since, upload, _memory: memory })
+        let caller = caller.clone();
+        Ok(Self { caller, filename, size, chunk, buffer, received, since, upload, _memory: memory })
     }
 
     /// Whether it is too late for further fields.
@@ -177,8 +181,14 @@ impl Incoming {
     ) -> Result<(), Problem> {
         let request = (kind.request)(form, &self.filename, total)?;
         let facts = (self.filename.as_str(), total);
-        let key = idempotency_of(headers, kind.scope, &form.canonical(), facts, &self.buffer)?;
-        self.upload = match Box::pin(Writer::begin(app, &request, key)).await? {
+        let key = idempotency_of(
+            headers,
+            (kind.scope, self.caller.tenant()),
+            &form.canonical(),
+            facts,
+            &self.buffer,
+        )?;
+        self.upload = match Box::pin(Writer::begin(app, &self.caller, &request, key)).await? {
             Begun::New(writer) => {
                 self.chunk = writer.chunk_size();
                 Upload::Writing(writer)

@@ -24,8 +24,15 @@ pub use wait::ended;
 #[cfg(test)]
 pub use form::of as form_of;
 
+use axum::body::Body;
 use scriptorium_contracts::job::MEGABYTE;
+use std::time::Duration;
 
 /// Bytes. The largest chunk of the sizer, and the largest file that OpenAI's own API takes; and some for fields behind it, which
 /// cannot be told from it before they come.
 const HELD: u64 = 25 * MEGABYTE + (128 << 10);
+
+/// Reads on for a moment what a client sends who has been refused, so that it gets to see why.
+pub async fn linger(body: Body, patience: Duration) {
+    source::Source::new(body, patience, source::Pace::new(0, patience)).linger().await;
+}

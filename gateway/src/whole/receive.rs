@@ -2,7 +2,8 @@
 
 use super::form::Form;
 use super::incoming::{Incoming, Size, told};
-use super::source::Source;
+use super::source::{Pace, Source};
+use crate::access::Caller;
 use crate::problem::{Code, Problem};
 use crate::request::init::InitRequest;
 use crate::request::json::shorten;
@@ -29,7 +30,12 @@ pub struct Kind {
 
 /// Reads the whole request. The job's recording is complete, unless the job has failed before that; or there is no job, or a
 /// cancelled one.
-pub async fn receive(app: &App, kind: Kind, request: Request) -> Result<(JobHeader, Form), Problem> {
+pub async fn receive(
+    app: &App,
+    caller: &Caller,
+    kind: Kind,
+    request: Request,
+) -> Result<(JobHeader, Form), Problem> {
     let (parts, body) = request.into_parts();
     let boundary = multipart::boundary(&parts.headers).ok_or_else(|| {
         let detail = "Send the recording as multipart/form-data, with its boundary named.";
@@ -45,9 +51,14 @@ pub async fn receive(app: &App, kind: Kind, request: Request) -> Result<(JobHead
     }
     let mut receiver = Receiver {
         app,
+        caller,
         kind,
         headers: parts.headers,
-        source: Source::new(body, app.config.body_timeout),
+        source: Source::new(
+            body,
+            app.config.body_timeout,
+            Pace::new(app.config.min_upload_rate, app.config.upload_window),
+        ),
         reader: Reader::new(&boundary),
         boundary,
         length,
@@ -68,6 +79,7 @@ pub async fn receive(app: &App, kind: Kind, request: Request) -> Result<(JobHead
 
 struct Receiver<'a> {
     app: &'a App,
+    caller: &'a Caller,
     kind: Kind,
     headers: HeaderMap,
     source: Source,
@@ -143,7 +155,7 @@ impl Receiver<'_> {
                 Size::Computed(computed.unwrap_or(0))
             }
         };
-        let file = Incoming::begin(self.app, self.kind, &self.form, head.filename, size).await?;
+        let file = Incoming::begin(self.app, self.caller, self.kind, &self.form, head.filename, size).await?;
         self.file = Some(file);
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Waiting for a job's end.
 
+use crate::access::Caller;
 use crate::problem::{Code, Problem};
 use crate::state::App;
 use scriptorium_contracts::JobId;
@@ -15,13 +16,13 @@ const PAUSE: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// `job_not_found`: it was deleted meanwhile.
-pub async fn ended(app: &App, job: JobId) -> Result<JobHeader, Problem> {
+pub async fn ended(app: &App, caller: &Caller, job: JobId) -> Result<JobHeader, Problem> {
     let mut listener = app.hub.listen(job);
     let deadline = Instant::now() + app.config.stream_timeout;
     loop {
         // Before reading: what happens while we read wakes us again.
         listener.look();
-        let found = app.header(job).await;
+        let found = app.header(caller, job).await;
         let time_is_up = Instant::now() >= deadline || app.shutdown.is_cancelled();
         let over = match &found {
             Ok(header) => header.state.is_final(),

@@ -1,5 +1,6 @@
 //! The chunks of one recording on their way into the object store.
 
+use crate::access::Caller;
 use crate::problem::{Code, Problem};
 use crate::request::idempotency;
 use crate::request::init::InitRequest;
@@ -8,6 +9,7 @@ use crate::uploads;
 use bytes::Bytes;
 use http::HeaderMap;
 use scriptorium_contracts::job::{Input, JobHeader, JobState};
+use scriptorium_contracts::tenant::TenantName;
 use scriptorium_contracts::{JobId, objects};
 use scriptorium_shared::jobs::{CreatedJob, Jobs, JobsError};
 use scriptorium_shared::store::Idempotency;
@@ -38,13 +40,14 @@ impl Writer {
     /// would not have come again, had it been answered.
     pub async fn begin(
         app: &App,
+        caller: &Caller,
         request: &InitRequest,
         idempotency: Option<Idempotency>,
     ) -> Result<Begun, Problem> {
         for attempt in 0..MAX_BROKEN {
             let new = request.clone().check_whole(JobId::new(Uuid::new_v4()), &app.config)?;
             let key = idempotency.as_ref().map(|key| idempotency::attempt(key, attempt));
-            match app.jobs.create(new, key).await? {
+            match app.create(caller, new, key).await? {
                 CreatedJob::New(header) => {
                     let (chunks, bytes) = (header.total_chunks(), header.total_size);
                     tracing::info!(job = %header.id, chunks, bytes, "an upload in one piece has begun");
@@ -143,7 +146,7 @@ impl Drop for Writer {
 /// that is held whole).
 pub fn idempotency_of(
     headers: &HeaderMap,
-    scope: &str,
+    (scope, tenant): (&str, Option<&TenantName>),
     fields: &[u8],
     (filename, size): (&str, u64),
     first: &[u8],
@@ -152,5 +155,5 @@ pub fn idempotency_of(
         return Ok(None);
     }
     let facts = format!("{size} {filename}");
-    idempotency::of_parts(headers, scope, &[fields, facts.as_bytes(), first])
+    idempotency::of_parts(headers, scope, tenant, &[fields, facts.as_bytes(), first])
 }

@@ -3,13 +3,15 @@
 use scriptorium_contracts::JobId;
 use scriptorium_contracts::job::{Input, JobHeader};
 use scriptorium_contracts::transcript::ChunkResult;
-use scriptorium_gateway::{GatewayConfig, GatewayError, UploadBase};
+use scriptorium_gateway::{GatewayConfig, GatewayError, Tenancy, UploadBase};
 use scriptorium_shared::bus::{Bus, EmbeddedBus};
 use scriptorium_shared::jobs::Jobs;
+use scriptorium_shared::limiter::{EmbeddedLimiter, Limiter};
 use scriptorium_shared::objects::embedded::S3Service;
 use scriptorium_shared::objects::{Access, Objects, ObjectsConfig};
 use scriptorium_shared::queue::{EmbeddedQueue, Queue};
 use scriptorium_shared::store::{EmbeddedStore, Store};
+use scriptorium_shared::tenants::{Directory, EmbeddedDirectory, NewKey};
 use scriptorium_shared::testing;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -24,6 +26,7 @@ pub struct House {
     pub address: SocketAddr,
     pub http: reqwest::Client,
     pub jobs: Jobs,
+    pub directory: Directory,
     pub shutdown: CancellationToken,
     pub server: JoinSet<Result<(), GatewayError>>,
     _folder: tempfile::TempDir,
@@ -92,6 +95,10 @@ impl House {
         let store = Store::Embedded(EmbeddedStore::open(&folder.path().join("state.db")).unwrap());
         let (queue, bus) = (Queue::Embedded(EmbeddedQueue::new()), Bus::Embedded(EmbeddedBus::new()));
         let jobs = Jobs::new(store, queue, bus, objects);
+        let tenants = EmbeddedDirectory::open(&folder.path().join("tenants.db")).unwrap();
+        let directory = Directory::Embedded(tenants);
+        let access =
+            Tenancy { directory: directory.clone(), limiter: Limiter::Embedded(EmbeddedLimiter::new()) };
         let mut config = GatewayConfig {
             upload_base: UploadBase::FromRequestHost,
             shutdown_grace: Duration::from_secs(5),
@@ -106,6 +113,7 @@ impl House {
         let running = scriptorium_gateway::run(
             config,
             jobs.clone(),
+            access,
             Some(service.router()),
             listener,
             shutdown.clone(),
@@ -113,7 +121,14 @@ impl House {
         let mut server = JoinSet::new();
         server.spawn(running);
         let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().unwrap();
-        Self { address, http, jobs, shutdown, server, _folder: folder }
+        Self { address, http, jobs, directory, shutdown, server, _folder: folder }
+    }
+
+    /// A new key of this tenant.
+    pub async fn key(&self, tenant: &str) -> NewKey {
+        let key = NewKey::random(tenant.parse().unwrap(), None, scriptorium_shared::clock::now(), None);
+        self.directory.add_key(&key.record).await.unwrap();
+        key
     }
 
     pub fn url(&self, path: &str) -> String {

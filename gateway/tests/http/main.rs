@@ -10,6 +10,7 @@ mod openai;
 mod replay;
 mod server;
 mod sse;
+mod tenants;
 mod uploads;
 mod webhooks;
 mod whole;

@@ -133,3 +133,41 @@ async fn many_uploads_begin_at_once() {
     assert_eq!(ids.len(), 50);
     house.stop().await;
 }
+
+#[tokio::test]
+async fn every_reply_says_what_browsers_may_not_make_of_it() {
+    let house = House::new().await;
+    let (job, _) = house.init(5).await;
+    let missing = format!("/jobs/{}", uuid::Uuid::new_v4());
+    for path in ["/healthz", "/jobs", "/docs/errors/internal", "/nothing", &format!("/jobs/{job}"), &missing]
+    {
+        let reply = house.get(path).await;
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("x-frame-options", "DENY"),
+            ("referrer-policy", "no-referrer"),
+            ("cache-control", "no-store"),
+            ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+        ] {
+            assert_eq!(reply.headers[name], value, "{path}");
+        }
+    }
+    house.stop().await;
+}
+
+/// A page whose own name leads to 127.0.0.1.
+#[tokio::test]
+async fn names_that_only_lead_here_are_sent_away() {
+    let house = House::with(|config| config.allowed_hosts = Some(vec!["speech.example".to_owned()])).await;
+    assert_eq!(house.get("/jobs").await.status, 200);
+    for (host, status) in
+        [("localhost:1", 200), ("speech.example", 200), ("evil.example", 421), ("x@localhost", 421)]
+    {
+        let reply = Reply::of(house.http.get(house.url("/jobs")).header("host", host)).await;
+        assert_eq!(reply.status, status, "{host}: {}", reply.body);
+        if status == 421 {
+            reply.is_problem(421, "foreign_host");
+        }
+    }
+    house.stop().await;
+}

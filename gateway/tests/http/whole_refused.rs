@@ -165,3 +165,38 @@ async fn memory_is_shared_out() {
     assert_eq!(send(&house, UPLOAD, form(&[], &noise(MB), &[])).await.status, 202);
     house.stop().await;
 }
+
+/// A client that sends a byte now and then is never silent, and would hold its memory for an hour.
+#[tokio::test]
+async fn who_comes_too_slowly_makes_room() {
+    let house = House::with(|config| {
+        config.upload_memory_mb = 26;
+        config.upload_window = Duration::from_secs(1);
+        config.min_upload_rate = 1_000;
+    })
+    .await;
+    let body = form(&[], &noise(25 * MB), &[]);
+    let mut stream = open(&house, UPLOAD, body.len(), "").await;
+    let (first, rest) = body.split_at(1_000);
+    stream.write_all(first).await.unwrap();
+    let slow = async {
+        for byte in rest.iter().take(200) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            if stream.write_all(&[*byte]).await.is_err() {
+                break;
+            }
+        }
+        reply(stream).await
+    };
+    let other = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        send(&house, UPLOAD, form(&[], &noise(MB), &[])).await
+    };
+    let began = std::time::Instant::now();
+    let (told, waited) = tokio::join!(slow, other);
+    assert!(told.starts_with("HTTP/1.1 408") && told.contains("too slowly"), "{told}");
+    // The other has waited for the memory, and got it long before all of the slow one's bytes could have come.
+    assert_eq!(waited.status, 202, "{}", waited.body);
+    assert!(began.elapsed() < Duration::from_secs(60));
+    house.stop().await;
+}

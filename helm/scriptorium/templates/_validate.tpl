@@ -29,9 +29,6 @@ there may be a password in it.
 {{- if and $values.s3.accessKeyId $values.s3.existingSecret.name -}}
 {{- $wrong = append $wrong "s3.accessKeyId and s3.existingSecret.name are both set: keep one" -}}
 {{- end -}}
-{{- if not $values.gateway.allowUnauthenticated -}}
-{{- $wrong = append $wrong "gateway.allowUnauthenticated is not true: this version asks nobody for a key, and whoever reaches the gateway can upload and can read every transcript whose job id he knows. Set it to true if your network keeps strangers out" -}}
-{{- end -}}
 {{- if and $values.gateway.ingress.enabled (not $values.gateway.ingress.hosts) -}}
 {{- $wrong = append $wrong "gateway.ingress.enabled without gateway.ingress.hosts: name at least one host" -}}
 {{- end -}}

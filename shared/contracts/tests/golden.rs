@@ -84,6 +84,8 @@ fn all() -> Vec<Golden> {
     all.extend(values::messages().into_iter().map(|one| golden(values::message_name(&one), one)));
     all.extend(values::events().into_iter().map(|one| golden(values::event_name(&one), one)));
     all.extend(values::effects().into_iter().map(|one| golden(values::effect_name(&one), one)));
+    all.extend(records::keys().into_iter().map(|(name, one)| golden(name, one)));
+    all.extend(records::limits_of_tenants().into_iter().map(|(name, one)| golden(name, one)));
     all.extend(records::headers().into_iter().map(|(name, one)| golden(name, one)));
     all.extend(records::chunk_records().into_iter().map(|(name, one)| golden(name, one)));
     all

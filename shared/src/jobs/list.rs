@@ -4,6 +4,7 @@ use super::{Jobs, JobsError};
 use crate::store::{JobKey, JobRange, ListedJob};
 use futures::future::BoxFuture;
 use scriptorium_contracts::job::{JobHeader, JobState};
+use scriptorium_contracts::tenant::TenantName;
 
 /// Jobs of one page at most.
 pub const MAX_LISTED_JOBS: u32 = 200;
@@ -15,6 +16,8 @@ const READ_AT_ONCE: u32 = 100;
 /// What is wanted.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct JobQuery {
+    /// Whose jobs; `None`: those that were made without a key.
+    pub tenant: Option<TenantName>,
     pub range: JobRange,
     /// Of any of these; none for all.
     pub states: Vec<JobState>,
@@ -41,7 +44,7 @@ impl Jobs {
             let (mut range, mut looked_at) = (query.range, 0);
             let mut found: Vec<(JobKey, JobHeader)> = Vec::new();
             while looked_at < MAX_LOOKED_AT {
-                let page = self.store.jobs(range, READ_AT_ONCE).await?;
+                let page = self.store.jobs(query.tenant.as_ref(), range, READ_AT_ONCE).await?;
                 let Some(last) = page.last() else { return Ok(end(found)) };
                 range.after = Some(last.key);
                 looked_at += page.len();
@@ -71,6 +74,7 @@ fn more(found: Vec<(JobKey, JobHeader)>) -> JobPage {
 }
 
 struct Wanted<'a> {
+    tenant: Option<&'a TenantName>,
     states: &'a [JobState],
     /// In small letters.
     filename: Option<String>,
@@ -79,11 +83,12 @@ struct Wanted<'a> {
 impl<'a> Wanted<'a> {
     fn new(query: &'a JobQuery) -> Self {
         let filename = query.filename.as_deref().map(str::to_lowercase);
-        Self { states: &query.states, filename }
+        Self { tenant: query.tenant.as_ref(), states: &query.states, filename }
     }
 
     fn is(&self, header: &JobHeader) -> bool {
         header.deleted_at.is_none()
+            && header.tenant.as_ref() == self.tenant
             && (self.states.is_empty() || self.states.contains(&header.state))
             && self.filename.as_ref().is_none_or(|part| header.filename.to_lowercase().contains(part))
     }

@@ -1,16 +1,21 @@
 //! The limiter inside one process.
 
-use super::{CallLimits, MINUTE_MS, POLL_MS, Permit, milliseconds};
+use super::{CallLimits, MINUTE_MS, POLL_MS, Permit, Rate, milliseconds};
 use scriptorium_contracts::Timestamp;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use uuid::Uuid;
 
+/// Buckets from which on empty ones are looked for.
+const MANY_BUCKETS: usize = 1_024;
+
 /// Clones share what they count.
 #[derive(Clone, Debug, Default)]
 pub struct EmbeddedLimiter {
     names: Arc<Mutex<HashMap<String, Book>>>,
+    /// When the buckets of names will have run empty, in microseconds.
+    buckets: Arc<Mutex<HashMap<String, u64>>>,
 }
 
 /// What is known of a name.
@@ -51,6 +56,18 @@ impl EmbeddedLimiter {
             book.permits.insert(permit.id, now.plus(milliseconds(lease)));
         }
         wait
+    }
+
+    /// Whether it is granted, and when the bucket will have run empty.
+    pub(super) fn spend(&self, name: &str, rate: Rate, now_us: u64) -> (bool, u64) {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        // Names that nobody uses any more are forgotten.
+        if buckets.len() >= MANY_BUCKETS {
+            buckets.retain(|_, empty| *empty > now_us);
+        }
+        let (empty, granted) = rate.spend(buckets.get(name).copied().unwrap_or(0), now_us);
+        buckets.insert(name.to_owned(), empty);
+        (granted, empty)
     }
 
     pub(super) fn renew(&self, permit: &Permit, now: Timestamp, lease: Duration) -> bool {

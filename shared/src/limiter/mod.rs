@@ -1,4 +1,4 @@
-//! Limits that hold for all workers together: calls a minute, calls at the same time.
+//! Limits that hold for all workers or gateways together: calls a minute, calls at the same time, requests of a tenant.
 //!
 //! What a limiter promises:
 //! - In any minute no more calls are granted under a name than its limit says, and at no time more permits are out.
@@ -6,15 +6,19 @@
 //!   Who needs longer renews in time.
 //! - Acquiring is one atomic step, whoever else does it at the same time. Whoever waits is not queued: fairness is not
 //!   promised.
+//! - [`Limiter::spend`] grants a name at most a quota in a window at once, and in the long run no more than that. It may count
+//!   one request twice when its connection breaks.
 //! - Limits are given with each call; when they change, the new ones hold from then on.
 //!
 //! Times come from the callers, whose clocks must agree as well as the limits are to hold.
 
 mod embedded;
+mod rate;
 mod redis;
 
 use crate::redis::RedisError;
 pub use embedded::EmbeddedLimiter;
+pub use rate::{Rate, Spent};
 pub use redis::RedisLimiter;
 use scriptorium_contracts::Timestamp;
 use std::time::Duration;
@@ -89,6 +93,16 @@ impl Limiter {
             0 => Granted::Permit(permit),
             wait_ms => Granted::Wait(Duration::from_millis(wait_ms)),
         })
+    }
+
+    /// One more request under this name, at this rate.
+    pub async fn spend(&self, name: &str, rate: Rate, now: Timestamp) -> Result<Spent, LimiterError> {
+        let now_us = now.0.saturating_mul(1_000);
+        let (granted, empty) = match self {
+            Self::Embedded(limiter) => limiter.spend(name, rate, now_us),
+            Self::Redis(limiter) => limiter.spend(name, rate, now_us).await?,
+        };
+        Ok(rate.spent(granted, empty, now_us))
     }
 
     /// The lease begins anew. False: it has ended, and another may have the permit.

@@ -1,6 +1,6 @@
 //! The limiter in Redis, for all processes together: one script a step.
 
-use super::{CallLimits, MINUTE_MS, POLL_MS, Permit, milliseconds};
+use super::{CallLimits, MINUTE_MS, POLL_MS, Permit, Rate, milliseconds};
 use crate::redis::{Link, RedisConfig, RedisError, Request, connect};
 use futures::future::BoxFuture;
 use redis::{Cmd, Script};
@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 static ACQUIRE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("acquire.lua")));
+static SPEND: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("spend.lua")));
 static RENEW: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("renew.lua")));
 
 /// Lua's numbers are exact up to here, and no lease is meant to be longer.
@@ -60,6 +61,15 @@ impl RedisLimiter {
         let mut command = evalsha(&ACQUIRE, &[&calls, &permits], permit, now, lease);
         command.arg(limit(limits.per_minute)).arg(limit(limits.concurrent)).arg(MINUTE_MS).arg(POLL_MS);
         self.link.call(Request::Script(&ACQUIRE, &command)).await
+    }
+
+    /// Whether it is granted, and when the bucket will have run empty.
+    pub(super) async fn spend(&self, name: &str, rate: Rate, now_us: u64) -> Result<(bool, u64), RedisError> {
+        let name = hex::encode(Sha256::digest(name));
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(SPEND.get_hash()).arg(1).arg(format!("{}:limit:{{{name}}}:bucket", self.prefix));
+        command.arg(now_us).arg(rate.window_us()).arg(rate.each_us()).arg(u8::from(rate.quota > 0));
+        self.link.call(Request::Script(&SPEND, &command)).await
     }
 
     pub(super) async fn renew(

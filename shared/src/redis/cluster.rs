@@ -5,7 +5,8 @@ use super::server::RedisServer;
 use crate::bus::{Bus, RedisBus};
 use crate::limiter::{Limiter, RedisLimiter};
 use crate::store::{RedisStore, Store};
-use crate::testing::{bus_contract, limiter_contract, new_id, new_job, store_contract};
+use crate::tenants::{Directory, RedisDirectory};
+use crate::testing::{bus_contract, directory_contract, limiter_contract, new_id, new_job, store_contract};
 use redis::aio::MultiplexedConnection;
 use scriptorium_contracts::job;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -130,6 +131,10 @@ async fn a_cluster_keeps_the_promises_of_a_single_redis() {
     bus_contract(async || Bus::Redis(RedisBus::connect(&cluster.part(), &never()).await.unwrap())).await;
     limiter_contract(async || {
         Limiter::Redis(RedisLimiter::connect(&cluster.part(), &never()).await.unwrap())
+    })
+    .await;
+    directory_contract(async || {
+        Directory::Redis(RedisDirectory::connect(&cluster.part(), &never()).await.unwrap())
     })
     .await;
     assert!(

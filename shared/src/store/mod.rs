@@ -27,6 +27,7 @@ pub use listing::{JobKey, JobRange, ListedJob, Order};
 pub use redis::RedisStore;
 use scriptorium_contracts::event::EventRecord;
 use scriptorium_contracts::job::{ChunkRecord, Effect, JobHeader, Step};
+use scriptorium_contracts::tenant::TenantName;
 use scriptorium_contracts::transcript::ChunkResult;
 use scriptorium_contracts::{JobId, Timestamp};
 use std::collections::BTreeMap;
@@ -198,12 +199,17 @@ impl Store {
         }
     }
 
-    /// Jobs in the order of their creation, from behind `range.after` on, at most `limit` of them. Only an *empty* page means
-    /// that there are no more.
-    pub fn jobs(&self, range: JobRange, limit: u32) -> BoxFuture<'_, Result<Vec<ListedJob>, StoreError>> {
+    /// The jobs of a tenant, or those of none, in the order of their creation, from behind `range.after` on, at most `limit` of
+    /// them. Only an *empty* page means that there are no more. What it costs does not depend on how many jobs others have.
+    pub fn jobs<'a>(
+        &'a self,
+        tenant: Option<&'a TenantName>,
+        range: JobRange,
+        limit: u32,
+    ) -> BoxFuture<'a, Result<Vec<ListedJob>, StoreError>> {
         match self {
-            Self::Embedded(store) => Box::pin(store.jobs(range, limit)),
-            Self::Redis(store) => Box::pin(store.jobs(range, limit)),
+            Self::Embedded(store) => Box::pin(store.jobs(tenant, range, limit)),
+            Self::Redis(store) => Box::pin(store.jobs(tenant, range, limit)),
         }
     }
 

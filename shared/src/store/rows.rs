@@ -2,6 +2,7 @@
 
 use super::StoreError;
 use scriptorium_contracts::job::Step;
+use scriptorium_contracts::tenant::TenantName;
 use scriptorium_contracts::{JobId, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -15,6 +16,8 @@ pub(super) struct Rows {
     pub open: bool,
     /// Place in `Store::jobs`.
     pub created: Timestamp,
+    /// In whose list it is.
+    pub tenant: Option<TenantName>,
     pub header: String,
     pub chunks: Vec<(u32, String)>,
     pub results: Vec<(u32, String)>,
@@ -42,6 +45,7 @@ impl Rows {
             revision: header.revision,
             open: !header.state.is_final() || !header.objects_released,
             created: header.created_at,
+            tenant: header.tenant.clone(),
             header: encode(header)?,
             chunks: numbered(step.chunks.iter().map(|record| (record.index, record)))?,
             results: numbered(step.results.iter().map(|(chunk, result)| (*chunk, result)))?,

@@ -1,6 +1,6 @@
 //! The promises of [`crate::limiter`].
 
-use crate::limiter::{CallLimits, Granted, Limiter, Permit};
+use crate::limiter::{CallLimits, Granted, Limiter, Permit, Rate};
 use scriptorium_contracts::Timestamp;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ pub async fn limiter_contract(make: impl AsyncFn() -> Limiter) {
     both_limits_hold(&make().await).await;
     limits_may_change(&make().await).await;
     many_ask_at_once(&make().await).await;
+    a_rate_holds_for_all(&make().await).await;
 }
 
 fn per_minute(calls: u32) -> CallLimits {
@@ -114,4 +115,36 @@ async fn many_ask_at_once(limiter: &Limiter) {
     let answers = futures::future::join_all(asking).await;
     let permits = answers.iter().filter(|answer| matches!(answer, Granted::Permit(_))).count();
     assert_eq!(permits, 7);
+}
+
+async fn a_rate_holds_for_all(limiter: &Limiter) {
+    let rate = Rate { quota: 5, window: Duration::from_secs(10) };
+    for remaining in [4, 3, 2, 1, 0] {
+        let spent = limiter.spend("tenant", rate, NOON).await.unwrap();
+        assert_eq!((spent.granted, spent.remaining), (true, remaining));
+        assert_eq!(spent.reset, Duration::from_secs(2) * (5 - remaining));
+    }
+    for _ in 0..3 {
+        let spent = limiter.spend("tenant", rate, NOON).await.unwrap();
+        assert_eq!((spent.granted, spent.remaining, spent.retry), (false, 0, Duration::from_secs(2)));
+    }
+    assert!(limiter.spend("other", rate, NOON).await.unwrap().granted);
+    let later = NOON.plus(2_000);
+    assert!(limiter.spend("tenant", rate, later).await.unwrap().granted);
+    assert!(!limiter.spend("tenant", rate, later).await.unwrap().granted);
+    // Another rate holds at once, and a pause earns no more than a window.
+    let wide = Rate { quota: 20, ..rate };
+    let much_later = NOON.plus(3_600_000);
+    assert_eq!(limiter.spend("tenant", wide, much_later).await.unwrap().remaining, 19);
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..60 {
+        let limiter = limiter.clone();
+        asking.spawn(async move { limiter.spend("tenant", wide, much_later).await.unwrap().granted });
+    }
+    let mut granted = 0;
+    while let Some(answer) = asking.join_next().await {
+        granted += usize::from(answer.unwrap());
+    }
+    assert_eq!(granted, 19);
+    assert!(!limiter.spend("none", Rate { quota: 0, ..rate }, NOON).await.unwrap().granted);
 }

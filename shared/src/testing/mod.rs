@@ -9,6 +9,7 @@ mod limiter;
 mod queue;
 mod redis;
 mod store;
+mod tenants;
 
 pub use bus::bus_contract;
 pub use jobs::{embedded_store, half_minute_of, jobs_on, media, new_id, new_job, no_objects, result_of};
@@ -16,3 +17,4 @@ pub use limiter::limiter_contract;
 pub use queue::{queue_contract, short_delays};
 pub use redis::{RedisCorner, RedisTraffic, skipped};
 pub use store::store_contract;
+pub use tenants::directory_contract;

@@ -2,6 +2,7 @@
 
 use super::{ChunkSet, Layout, Limits, Part, Redo};
 use crate::message::Work;
+use crate::tenant::TenantName;
 use crate::transcript::{Coverage, Gap};
 use crate::webhook::Webhook;
 use crate::{failure::Failure, ids::JobId, ids::Timestamp, media::MediaInfo};
@@ -118,6 +119,9 @@ pub struct JobHeader {
     pub metadata: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook_url: Option<String>,
+    /// Whose job it is; never changes. `None`: it was made without a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantName>,
     pub limits: Limits,
     pub created_at: Timestamp,
     /// Of the last event that a client caused or saw.

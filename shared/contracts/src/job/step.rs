@@ -7,6 +7,7 @@ use super::{
 use super::{delete, finish, parts, processing, redo, timing, upload, webhook};
 use crate::event::{Event, EventRecord};
 use crate::message::{ChunkTask, VERSION, Work};
+use crate::tenant::TenantName;
 use crate::webhook::WebhookTry;
 use crate::{failure::Failure, ids::JobId, ids::Timestamp, media::MediaInfo, transcript::ChunkResult};
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,8 @@ pub struct NewJob {
     pub options: JobOptions,
     pub metadata: BTreeMap<String, String>,
     pub webhook_url: Option<String>,
+    /// Whose job it is to be.
+    pub tenant: Option<TenantName>,
     pub limits: Limits,
 }
 
@@ -265,6 +268,7 @@ pub fn create(new: NewJob, now: Timestamp) -> Step {
         options: new.options,
         metadata: new.metadata,
         webhook_url: new.webhook_url,
+        tenant: new.tenant,
         limits: new.limits,
         created_at: now,
         updated_at: now,

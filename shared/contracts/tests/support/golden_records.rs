@@ -5,6 +5,8 @@ use super::samples::{job, media, new_job, summary};
 use scriptorium_contracts::job::{
     ChunkRecord, ChunkState, CriticalPath, JobHeader, JobState, Part, PartState, Redo, create,
 };
+use scriptorium_contracts::message::VERSION;
+use scriptorium_contracts::tenant::{KeyRecord, TenantLimits, TenantName};
 use scriptorium_contracts::webhook::{
     Webhook, WebhookError, WebhookEvent, WebhookHolder, WebhookState, WebhookTry,
 };
@@ -17,18 +19,54 @@ pub fn headers() -> Vec<(&'static str, JobHeader)> {
     let created = create(plain, NOW).header;
     let processing = processing();
     let redoing = redoing(&processing);
+    let mut of_tenant = created.clone();
+    of_tenant.tenant = Some(tenant());
     let mut redoing_leased = redoing.clone();
     if let Some(redo) = &mut redoing_leased.redo {
         redo.leases.push((2, NOW.plus(15_000)));
     }
     let mut headers = vec![
         ("job_header_created", created),
+        ("job_header_tenant", of_tenant),
         ("job_header_redoing", redoing),
         ("job_header_redoing_leased", redoing_leased),
     ];
     headers.extend(ended(&processing));
     headers.push(("job_header_processing", processing));
     headers
+}
+
+fn tenant() -> TenantName {
+    "acme.2".parse().unwrap()
+}
+
+/// With everything that can be said, and with as little as can be.
+pub fn keys() -> Vec<(&'static str, KeyRecord)> {
+    let plain = KeyRecord {
+        version: VERSION,
+        id: "0011223344556677".to_owned(),
+        tenant: tenant(),
+        hash: "ab".repeat(32),
+        label: None,
+        created_at: NOW,
+        expires_at: None,
+    };
+    let full = KeyRecord {
+        label: Some("the archive's nightly run".to_owned()),
+        expires_at: Some(NOW.plus(86_400_000)),
+        ..plain.clone()
+    };
+    vec![("api_key", full), ("api_key_plain", plain)]
+}
+
+pub fn limits_of_tenants() -> Vec<(&'static str, TenantLimits)> {
+    let full = TenantLimits {
+        requests_per_minute: Some(600),
+        concurrent_jobs: Some(5),
+        storage_bytes: Some(10 << 30),
+        audio_minutes_per_day: Some(0),
+    };
+    vec![("tenant_limits", full), ("tenant_limits_none", TenantLimits::default())]
 }
 
 fn processing() -> JobHeader {

@@ -38,7 +38,7 @@ async fn is_gone(jobs: &Jobs, job: JobId) {
     assert!(jobs.store.chunk_records(job, 0, 10).await.unwrap().is_empty());
     assert!(jobs.store.result(job, 0).await.unwrap().is_none());
     assert!(jobs.store.events(job, 0, 10).await.unwrap().is_empty());
-    let listed = jobs.store.jobs(JobRange::default(), 100).await.unwrap();
+    let listed = jobs.store.jobs(None, JobRange::default(), 100).await.unwrap();
     assert!(listed.iter().all(|one| one.key.job != job));
     assert_eq!(objects_of(jobs, job).await, 0);
 }

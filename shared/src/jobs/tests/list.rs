@@ -37,7 +37,12 @@ async fn filters_find_what_they_name(place: &Place) {
     jobs.advance(ids[3], Input::Uploaded { chunk: 0 }).await.unwrap();
     let found = async |states: &[JobState], filename: Option<&str>| {
         let range = JobRange { order: Order::OldestFirst, ..JobRange::default() };
-        let query = JobQuery { range, states: states.to_vec(), filename: filename.map(str::to_owned) };
+        let query = JobQuery {
+            range,
+            states: states.to_vec(),
+            filename: filename.map(str::to_owned),
+            ..JobQuery::default()
+        };
         let mut found = all(&jobs, query, 2).await.0;
         found.sort_by_key(|id| ids.iter().position(|known| known == id));
         found

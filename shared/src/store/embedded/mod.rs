@@ -5,8 +5,8 @@
 //! writer. Both end with the store.
 
 mod read;
-mod schema;
-mod thread;
+pub(crate) mod schema;
+pub(crate) mod thread;
 mod write;
 
 #[cfg(test)]
@@ -19,6 +19,7 @@ use super::{
 use rusqlite::Connection;
 use scriptorium_contracts::event::EventRecord;
 use scriptorium_contracts::job::{ChunkRecord, JobHeader, Step};
+use scriptorium_contracts::tenant::TenantName;
 use scriptorium_contracts::transcript::ChunkResult;
 use scriptorium_contracts::{JobId, Timestamp};
 use std::collections::BTreeMap;
@@ -49,7 +50,7 @@ impl EmbeddedStore {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let lock = lock(path)?;
         let mut writing = schema::connect(path)?;
-        schema::migrate(&mut writing)?;
+        schema::migrate(&mut writing, schema::MIGRATIONS)?;
         sync_folder(path)?;
         let reading = schema::connect(path)?;
         let writer = StoreThread::start("store-writer", writing, Some(lock), write_together)?;
@@ -151,9 +152,15 @@ impl EmbeddedStore {
             .collect())
     }
 
-    pub(super) async fn jobs(&self, range: JobRange, limit: u32) -> Result<Vec<ListedJob>, StoreError> {
-        let limit = limit.min(MAX_PAGE);
-        let jobs = self.read(move |connection| read::jobs(connection, &range, limit)).await?;
+    pub(super) async fn jobs(
+        &self,
+        tenant: Option<&TenantName>,
+        range: JobRange,
+        limit: u32,
+    ) -> Result<Vec<ListedJob>, StoreError> {
+        let (tenant, limit) = (tenant.cloned(), limit.min(MAX_PAGE));
+        let jobs =
+            self.read(move |connection| read::jobs(connection, tenant.as_ref(), &range, limit)).await?;
         Ok(jobs
             .into_iter()
             .map(|(key, header)| ListedJob { key, header: decode("header", key.job, &header) })

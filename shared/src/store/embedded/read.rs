@@ -5,6 +5,7 @@ use super::super::{EffectKey, JobKey, JobRange, Order, StoreError};
 use super::schema::failed_at;
 use super::write::{bytes, sql};
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use scriptorium_contracts::tenant::TenantName;
 use scriptorium_contracts::{JobId, Timestamp};
 
 /// Header and chunk records.
@@ -138,24 +139,26 @@ pub(super) fn jobs_to_sweep(
 
 pub(super) fn jobs(
     connection: &Connection,
+    tenant: Option<&TenantName>,
     range: &JobRange,
     limit: u32,
 ) -> Result<Vec<(JobKey, String)>, StoreError> {
-    let newest_first =
-        "SELECT created, id, header FROM jobs WHERE created >= ?1 AND created < ?2 AND (created, id) < (?3, ?4)
+    let newest_first = "SELECT created, id, header FROM jobs
+         WHERE tenant = ?6 AND created >= ?1 AND created < ?2 AND (created, id) < (?3, ?4)
          ORDER BY created DESC, id DESC LIMIT ?5";
-    let oldest_first =
-        "SELECT created, id, header FROM jobs WHERE created >= ?1 AND created < ?2 AND (created, id) > (?3, ?4)
+    let oldest_first = "SELECT created, id, header FROM jobs
+         WHERE tenant = ?6 AND created >= ?1 AND created < ?2 AND (created, id) > (?3, ?4)
          ORDER BY created, id LIMIT ?5";
     let (statement, before_all) = match range.order {
         Order::NewestFirst => (newest_first, (i64::MAX, vec![u8::MAX; 17])),
         Order::OldestFirst => (oldest_first, (-1, Vec::new())),
     };
     let (created, id) = range.after.map_or(before_all, |key| (sql(key.created.0), bytes(key.job).to_vec()));
+    let tenant = tenant.map_or("", TenantName::as_str);
     let read = || -> rusqlite::Result<Vec<(JobKey, String)>> {
         connection
             .prepare_cached(statement)?
-            .query_map(params![sql(range.from.0), sql(range.until.0), created, id, limit], |row| {
+            .query_map(params![sql(range.from.0), sql(range.until.0), created, id, limit, tenant], |row| {
                 let key = JobKey { created: Timestamp(number_of(row, 0)?), job: job_id(row, 1)? };
                 Ok((key, row.get(2)?))
             })?

@@ -67,12 +67,18 @@ pub(super) const MIGRATIONS: &[&str] = &[
     CREATE INDEX jobs_created ON jobs (created, id);
     CREATE INDEX idempotency_job ON idempotency (job);
 ",
+    // Each tenant has a list of its own; '' is of jobs without a tenant.
+    "
+    ALTER TABLE jobs ADD COLUMN tenant TEXT NOT NULL DEFAULT '';
+    DROP INDEX jobs_created;
+    CREATE INDEX jobs_listed ON jobs (tenant, created, id);
+",
 ];
 
 /// Statements that a connection keeps prepared.
 const PREPARED: usize = 64;
 
-pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
+pub(crate) fn connect(path: &Path) -> Result<Connection, StoreError> {
     let connect = || -> rusqlite::Result<Connection> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(Duration::from_secs(5))?;
@@ -90,17 +96,23 @@ pub(super) fn connect(path: &Path) -> Result<Connection, StoreError> {
     connect().map_err(|error| failed(&error))
 }
 
-/// Brings the file to the schema of this program, each step in a transaction of its own.
-pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    let found: i64 =
-        connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(|error| failed(&error))?;
-    let known = MIGRATIONS.len() as i64;
+/// Brings the file to the schema of this program, each step in a transaction of its own. Another process may do so at the
+/// same time.
+pub(crate) fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), StoreError> {
+    let version_of = |connection: &Connection| -> rusqlite::Result<i64> {
+        connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+    };
+    let found = version_of(connection).map_err(|error| failed(&error))?;
+    let known = migrations.len() as i64;
     if !(0..=known).contains(&found) {
         return Err(StoreError::NewerSchema { found, known });
     }
-    for (statements, version) in MIGRATIONS.iter().zip(1..).skip(found as usize) {
+    for (statements, version) in migrations.iter().zip(1..).skip(found as usize) {
         let migrate = |connection: &mut Connection, version: i64| -> rusqlite::Result<()> {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            if version_of(&transaction)? >= version {
+                return Ok(());
+            }
             transaction.execute_batch(statements)?;
             transaction.pragma_update(None, "user_version", version)?;
             transaction.commit()
@@ -111,12 +123,12 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
 }
 
 /// An error of the file as a whole or of the program.
-pub(super) fn failed(error: &rusqlite::Error) -> StoreError {
+pub(crate) fn failed(error: &rusqlite::Error) -> StoreError {
     failed_at("database", None, error)
 }
 
 /// An error that, if it is one of damage, concerns a record of this job.
-pub(super) fn failed_at(what: &'static str, job: Option<JobId>, error: &rusqlite::Error) -> StoreError {
+pub(crate) fn failed_at(what: &'static str, job: Option<JobId>, error: &rusqlite::Error) -> StoreError {
     let detail = error.to_string();
     if unreadable(error) {
         return StoreError::Damaged { what, job, detail };

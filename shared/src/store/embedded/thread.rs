@@ -16,13 +16,13 @@ const MAX_GROUP: usize = 128;
 type Answer = Box<dyn FnOnce(Result<(), StoreError>)>;
 
 /// What a request did: whether its writes are to be kept, and how to answer.
-pub(super) struct Worked {
+pub(crate) struct Worked {
     keep: bool,
     answer: Answer,
 }
 
 /// Work on the connection; or the reason why there will be none.
-pub(super) type Request = Box<dyn FnOnce(Result<&Connection, StoreError>) -> Worked + Send>;
+pub(crate) type Request = Box<dyn FnOnce(Result<&Connection, StoreError>) -> Worked + Send>;
 
 enum Message {
     Run(Request),
@@ -31,7 +31,7 @@ enum Message {
 
 /// The handle of a thread. Dropping it waits for the thread to finish what it has begun.
 #[derive(Debug)]
-pub(super) struct StoreThread {
+pub(crate) struct StoreThread {
     inbox: Option<mpsc::Sender<Message>>,
     handle: Mutex<Option<JoinHandle<()>>>,
 }
@@ -127,7 +127,7 @@ fn serve(connection: &Connection, mut inbox: mpsc::Receiver<Message>, work: fn(&
 }
 
 /// Reads: each request sees one state of the database from its first to its last statement.
-pub(super) fn read_each(connection: &Connection, requests: Vec<Request>) {
+pub(crate) fn read_each(connection: &Connection, requests: Vec<Request>) {
     for request in requests {
         let begun = connection.execute_batch("BEGIN").map_err(|error| failed(&error));
         let worked = request(begun.map(|()| connection));
@@ -137,7 +137,7 @@ pub(super) fn read_each(connection: &Connection, requests: Vec<Request>) {
 }
 
 /// Writes: one transaction for all requests, so one fsync. A request that fails is taken back alone.
-pub(super) fn write_together(connection: &Connection, requests: Vec<Request>) {
+pub(crate) fn write_together(connection: &Connection, requests: Vec<Request>) {
     let mut worked = Vec::with_capacity(requests.len());
     let begun = begin(connection);
     for request in requests {

@@ -5,6 +5,7 @@ use super::super::{Commit, Created, IDEMPOTENCY_MS, Idempotency, StoreError};
 use super::read::job_id;
 use super::schema::failed_at;
 use rusqlite::{Connection, OptionalExtension, params};
+use scriptorium_contracts::tenant::TenantName;
 use scriptorium_contracts::{JobId, Timestamp};
 
 /// Expired idempotency keys that a new job takes along; so they never pile up and no job pays for many.
@@ -69,7 +70,7 @@ fn insert_job(connection: &Connection, rows: &Rows) -> Result<bool, StoreError> 
     let insert = || -> rusqlite::Result<bool> {
         let inserted = connection
             .prepare_cached(
-                "INSERT INTO jobs (id, revision, open, header, created) VALUES (?1, ?2, ?3, ?4, ?5)
+                "INSERT INTO jobs (id, revision, open, header, created, tenant) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
                  ON CONFLICT DO NOTHING",
             )?
             .execute(params![
@@ -77,7 +78,8 @@ fn insert_job(connection: &Connection, rows: &Rows) -> Result<bool, StoreError> 
                 sql(rows.revision),
                 rows.open,
                 rows.header,
-                sql(rows.created.0)
+                sql(rows.created.0),
+                rows.tenant.as_ref().map_or("", TenantName::as_str)
             ])?;
         if inserted == 1 {
             write_parts(connection, rows)?;

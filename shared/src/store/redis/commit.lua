@@ -3,14 +3,14 @@
 -- A script is atomic, but what it has written before an error stays. So all that can fail is looked at first: the
 -- revision, the types of the keys, the end of the event log. (A Redis that is full refuses the first write or none.)
 --
--- KEYS  header, chunks, results, events, effects, barred of the job; open, due, created, ends of its shard
+-- KEYS  header, chunks, results, events, effects, barred of the job; open, due of its shard; created, ends of its tenant there
 -- ARGV   1 revision before ('' makes the job)   2 revision after   3 token of this commit
 --        4 '1' while the job is open            5 its member in the index of open jobs
 --        6 milliseconds for which a job that is not open is kept
 --        7 header   8 number of chunks, if it is above the one stored
 --        9 channel of the wake-ups, 10 what is said there
 --       11-14 how many chunks, results, events, effects follow
---       15 the job's member in the index of all jobs; then these:
+--       15 the job's member in the list of its tenant; then these:
 --          chunk, record · chunk, result · id, event · number, member in the index of due effects, effect
 -- Returns done, conflict and the stored revision, exists (the job is there), barred (it must not be made), or
 -- log (the events do not continue the log).
@@ -87,8 +87,8 @@ else
   for _, key in ipairs({ header, chunks, results, events }) do redis.call('PEXPIRE', key, ARGV[6]) end
 end
 if is_open ~= '1' then redis.call('ZADD', ends, string.format('%.0f', now + ttl), listed) end
--- Where all jobs of the shard expire, the index does with the last of them.
-local all_end = redis.call('ZCARD', open) == 0
+-- Where all jobs of a list expire, it does with the last of them.
+local all_end = redis.call('ZCARD', created) == redis.call('ZCARD', ends)
 for _, key in ipairs({ created, ends }) do
   if not all_end then
     redis.call('PERSIST', key)

@@ -11,8 +11,10 @@
 //! <prefix>:{3f}:job:<id>:barred            string: the job must not be made
 //! <prefix>:{3f}:open                       sorted set: jobs to sweep
 //! <prefix>:{3f}:due                        sorted set: due effects
-//! <prefix>:{3f}:created                    sorted set: all jobs, by the time of their creation
+//! <prefix>:{3f}:created                    sorted set: jobs without a tenant, by the time of their creation
 //! <prefix>:{3f}:ends                       sorted set: the same of those that expire, scored by when they do
+//! <prefix>:{3f}:created:<tenant>           and the same two of each tenant
+//! <prefix>:{3f}:ends:<tenant>
 //! <prefix>:wakes                           channel: job ids
 //! ```
 //!
@@ -22,6 +24,7 @@
 //! bytes: it is the order in which they are asked for.
 
 use super::super::{EffectKey, JobKey};
+use scriptorium_contracts::tenant::TenantName;
 use scriptorium_contracts::{JobId, Timestamp};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -86,16 +89,22 @@ impl Keys {
         format!("{}:{{{shard:02x}}}:due", self.prefix)
     }
 
-    pub fn created(&self, shard: u8) -> String {
-        format!("{}:{{{shard:02x}}}:created", self.prefix)
+    pub fn created(&self, shard: u8, tenant: Option<&TenantName>) -> String {
+        self.list("created", shard, tenant)
     }
 
-    pub fn shard(&self, shard: u8) -> ShardKeys {
+    fn list(&self, what: &str, shard: u8, tenant: Option<&TenantName>) -> String {
+        let list = format!("{}:{{{shard:02x}}}:{what}", self.prefix);
+        tenant.map_or_else(|| list.clone(), |tenant| format!("{list}:{tenant}"))
+    }
+
+    /// The lists are those of the tenant, or of the jobs that have none.
+    pub fn shard(&self, shard: u8, tenant: Option<&TenantName>) -> ShardKeys {
         ShardKeys {
             open: self.open(shard),
             due: self.due(shard),
-            created: self.created(shard),
-            ends: format!("{}:{{{shard:02x}}}:ends", self.prefix),
+            created: self.created(shard, tenant),
+            ends: self.list("ends", shard, tenant),
         }
     }
 }
@@ -191,10 +200,16 @@ mod tests {
         );
         assert_eq!(keys.open(shard(job)), "scriptorium:{3f}:open");
         assert_eq!(keys.due(1), "scriptorium:{01}:due");
-        let ShardKeys { open, due, created, ends } = keys.shard(1);
+        let ShardKeys { open, due, created, ends } = keys.shard(1, None);
         assert_eq!(
             [open, due, created, ends],
             ["open", "due", "created", "ends"].map(|what| format!("scriptorium:{{01}}:{what}"))
+        );
+        let tenant = "acme.2".parse().unwrap();
+        let ShardKeys { open, due, created, ends } = keys.shard(1, Some(&tenant));
+        assert_eq!(
+            [open, due, created, ends],
+            ["open", "due", "created:acme.2", "ends:acme.2"].map(|what| format!("scriptorium:{{01}}:{what}"))
         );
         let key = JobKey { created: Timestamp(1_800_000_000_000), job };
         assert_eq!(created_member(key), "000001a3185c5000fd1c4e3a00004000800000000000002a");

@@ -1,4 +1,4 @@
-//! All jobs, in the order of their creation.
+//! The jobs of a tenant, in the order of their creation.
 
 use super::super::rows::decode;
 use super::super::{JobKey, JobRange, ListedJob, Order, StoreError};
@@ -6,6 +6,7 @@ use super::RedisStore;
 use super::keys::{created_member, parse_created_member, shard};
 use crate::redis::{RedisError, Request};
 use redis::RedisResult;
+use scriptorium_contracts::tenant::TenantName;
 
 /// Jobs of one page: as many may come from each shard.
 const MAX_JOBS: u32 = 256;
@@ -14,6 +15,7 @@ impl RedisStore {
     /// The shards are asked at once, each for a whole page, because all of it may be in one of them.
     pub(in super::super) async fn jobs(
         &self,
+        tenant: Option<&TenantName>,
         range: JobRange,
         limit: u32,
     ) -> Result<Vec<ListedJob>, StoreError> {
@@ -22,7 +24,8 @@ impl RedisStore {
         loop {
             let mut members = self
                 .of_all_shards(|asking, shard| {
-                    let asking = asking.cmd(command).arg(self.keys.created(shard)).arg(&first).arg(&last);
+                    let asking =
+                        asking.cmd(command).arg(self.keys.created(shard, tenant)).arg(&first).arg(&last);
                     asking.arg("LIMIT").arg(0).arg(limit);
                 })
                 .await?;
@@ -35,7 +38,7 @@ impl RedisStore {
             first = format!("({end}");
             let keys: Vec<JobKey> =
                 members.iter().filter_map(|member| parse_created_member(member)).collect();
-            let found = self.listed(keys).await?;
+            let found = self.listed(tenant, keys).await?;
             // Only an empty page means the end: if all of this one are gone, the next one is looked at.
             if !found.is_empty() {
                 return Ok(found);
@@ -43,7 +46,11 @@ impl RedisStore {
         }
     }
 
-    async fn listed(&self, keys: Vec<JobKey>) -> Result<Vec<ListedJob>, StoreError> {
+    async fn listed(
+        &self,
+        tenant: Option<&TenantName>,
+        keys: Vec<JobKey>,
+    ) -> Result<Vec<ListedJob>, StoreError> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
@@ -66,19 +73,19 @@ impl RedisStore {
             };
             jobs.push(ListedJob { key, header });
         }
-        self.unlist(&gone).await?;
+        self.unlist(tenant, &gone).await?;
         Ok(jobs)
     }
 
     /// Takes jobs out of the index that have expired or were deleted since it was read. An id is never used again, so none
     /// that is there is forgotten.
-    async fn unlist(&self, gone: &[JobKey]) -> Result<(), StoreError> {
+    async fn unlist(&self, tenant: Option<&TenantName>, gone: &[JobKey]) -> Result<(), StoreError> {
         if gone.is_empty() {
             return Ok(());
         }
         let mut forgetting = redis::pipe();
         for key in gone {
-            let (keys, member) = (self.keys.shard(shard(key.job)), created_member(*key));
+            let (keys, member) = (self.keys.shard(shard(key.job), tenant), created_member(*key));
             forgetting.cmd("ZREM").arg(keys.created).arg(&member).ignore();
             forgetting.cmd("ZREM").arg(keys.ends).arg(&member).ignore();
         }

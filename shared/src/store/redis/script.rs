@@ -4,6 +4,7 @@ use super::super::rows::Rows;
 use super::super::{EffectKey, IDEMPOTENCY_MS, JobKey, MAX_EVENT_PAGE_BYTES};
 use super::keys::{DUE_MEMBER, JobKeys, Keys, ShardKeys, created_member, due_member, open_member, shard};
 use redis::{Cmd, Script};
+use scriptorium_contracts::tenant::TenantName;
 use scriptorium_contracts::{JobId, Timestamp};
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -26,7 +27,7 @@ fn evalsha(script: &Script, keys: &[&str]) -> Cmd {
 /// `before`: the revision that must be stored, `None` to make the job.
 pub(super) fn commit(keys: &Keys, rows: &Rows, before: Option<u64>, channel: &str, job_ttl: Duration) -> Cmd {
     let JobKeys { header, chunks, results, events, effects, barred } = keys.job(rows.job);
-    let ShardKeys { open, due, created, ends } = keys.shard(shard(rows.job));
+    let ShardKeys { open, due, created, ends } = keys.shard(shard(rows.job), rows.tenant.as_ref());
     let keys = [&header, &chunks, &results, &events, &effects, &barred, &open, &due, &created, &ends];
     let keys = keys.map(String::as_str);
     let mut command = evalsha(&COMMIT, &keys);
@@ -60,10 +61,16 @@ pub(super) fn commit(keys: &Keys, rows: &Rows, before: Option<u64>, channel: &st
     command
 }
 
-/// `key`: where the job stands in the list; `None` if its header can't be read.
-pub(super) fn delete(keys: &Keys, job: JobId, key: Option<JobKey>, channel: &str) -> Cmd {
+/// `key`: where the job stands in the list of its tenant; `None` if its header can't be read.
+pub(super) fn delete(
+    keys: &Keys,
+    job: JobId,
+    key: Option<(JobKey, Option<TenantName>)>,
+    channel: &str,
+) -> Cmd {
     let JobKeys { header, chunks, results, events, barred, .. } = keys.job(job);
-    let ShardKeys { open, created, ends, .. } = keys.shard(shard(job));
+    let (key, tenant) = key.map_or((None, None), |(key, tenant)| (Some(key), tenant));
+    let ShardKeys { open, created, ends, .. } = keys.shard(shard(job), tenant.as_ref());
     let keys = [&header, &chunks, &results, &events, &barred, &open, &created, &ends];
     let mut command = evalsha(&DELETE, &keys.map(String::as_str));
     command

@@ -146,7 +146,9 @@ impl RedisStore {
 
     pub(in super::super) async fn delete(&self, job: JobId) -> Result<bool, StoreError> {
         let key = match self.load(job, &[]).await {
-            Ok(loaded) => loaded.map(|(header, _)| JobKey { created: header.created_at, job }),
+            Ok(loaded) => {
+                loaded.map(|(header, _)| (JobKey { created: header.created_at, job }, header.tenant))
+            }
             // Its place in the list is found to be empty by those who come upon it.
             Err(StoreError::Damaged { .. }) => None,
             Err(error) => return Err(error),

@@ -3,7 +3,8 @@
 use super::super::jobs::{new_id, new_job, result_of};
 use super::{NOON, committed, created};
 use crate::store::{Commit, Created, Idempotency, JobKey, JobRange, Order, Store};
-use scriptorium_contracts::job::{self, Effect, Input, JobState};
+use scriptorium_contracts::job::{self, Effect, Input, JobState, NewJob};
+use scriptorium_contracts::tenant::TenantName;
 use scriptorium_contracts::{JobId, Timestamp};
 
 /// Makes a job at that time.
@@ -17,7 +18,7 @@ async fn made(store: &Store, at: u64) -> JobKey {
 async fn listed(store: &Store, mut range: JobRange, limit: u32) -> Vec<JobKey> {
     let mut all = Vec::new();
     loop {
-        let page = store.jobs(range, limit).await.unwrap();
+        let page = store.jobs(None, range, limit).await.unwrap();
         assert!(page.len() <= limit as usize);
         let Some(last) = page.last() else { return all };
         range.after = Some(last.key);
@@ -61,6 +62,34 @@ pub(super) async fn listed_in_the_order_of_creation(store: &Store) {
     }
 }
 
+/// Each tenant has a list of its own, and so have the jobs of nobody.
+pub(super) async fn each_tenant_has_its_list(store: &Store) {
+    let tenants: [Option<TenantName>; 3] =
+        [None, Some("acme".parse().unwrap()), Some("acme.2".parse().unwrap())];
+    let mut made: [Vec<JobId>; 3] = Default::default();
+    for at in 0..30 {
+        let of = (at % 3) as usize;
+        let new = NewJob { tenant: tenants[of].clone(), ..new_job(new_id(), 1) };
+        let step = job::create(new, NOON.plus(at));
+        assert_eq!(store.create(&step, None).await.unwrap(), Created::New);
+        made[of].push(step.header.id);
+    }
+    let listed = async |of: usize| -> Vec<JobId> {
+        let range = JobRange { order: Order::OldestFirst, ..JobRange::default() };
+        let page = store.jobs(tenants[of].as_ref(), range, 100).await.unwrap();
+        assert!(page.iter().all(|one| one.header.as_ref().unwrap().tenant == tenants[of]));
+        page.into_iter().map(|one| one.key.job).collect()
+    };
+    // Ended, deleted, or as it was made: it stays in the list in which it is.
+    committed(store, made[1][0], Input::Cancel { reason: String::new() }, NOON.plus(50)).await;
+    assert!(store.delete(made[2].remove(4)).await.unwrap());
+    for (of, jobs) in made.iter().enumerate() {
+        assert_eq!(listed(of).await, *jobs);
+    }
+    let stranger = "acm".parse().unwrap();
+    assert!(store.jobs(Some(&stranger), JobRange::default(), 10).await.unwrap().is_empty());
+}
+
 /// What changes keeps its place and is told as it is now; a page goes on behind a job that is gone.
 pub(super) async fn lists_stand_while_jobs_come_and_go(store: &Store) {
     let mut keys = Vec::new();
@@ -69,7 +98,7 @@ pub(super) async fn lists_stand_while_jobs_come_and_go(store: &Store) {
     }
     committed(store, keys[1].job, Input::Cancel { reason: String::new() }, NOON.plus(50)).await;
     let mut range = JobRange { order: Order::OldestFirst, ..JobRange::default() };
-    let page = store.jobs(range, 3).await.unwrap();
+    let page = store.jobs(None, range, 3).await.unwrap();
     assert_eq!(page.iter().map(|one| one.key).collect::<Vec<_>>(), keys[..3]);
     assert_eq!(page[1].header.as_ref().unwrap().state, JobState::Cancelled);
     range.after = Some(keys[2]);

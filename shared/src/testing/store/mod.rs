@@ -26,6 +26,7 @@ pub async fn store_contract(make: impl AsyncFn() -> Store) {
     effects::unfinished_jobs_are_swept(&make().await).await;
     effects::webhooks_are_remembered(&make().await).await;
     listing::listed_in_the_order_of_creation(&make().await).await;
+    listing::each_tenant_has_its_list(&make().await).await;
     listing::lists_stand_while_jobs_come_and_go(&make().await).await;
     listing::a_deleted_job_is_gone(&make().await).await;
     concurrent::one_of_many_commits_goes_through(&make().await).await;

@@ -186,7 +186,7 @@ async fn a_file_of_the_first_schema_is_brought_up_to_date() {
         }
     }
     let store = open(folder.path());
-    let page = store.jobs(JobRange::default(), 10).await.unwrap();
+    let page = store.jobs(None, JobRange::default(), 10).await.unwrap();
     let (listed, damaged) = page.split_at(3);
     let headers: Vec<_> = listed.iter().map(|one| one.header.as_ref().unwrap()).collect();
     assert_eq!(headers, [&steps[2].header, &steps[1].header, &steps[0].header]);

@@ -107,7 +107,7 @@ async fn expired_jobs_leave_the_list() {
         assert_eq!(store.commit(&cancelled).await.unwrap(), Commit::Done);
     }
     let listed = async || {
-        let page = store.jobs(JobRange::default(), 100).await.unwrap();
+        let page = store.jobs(None, JobRange::default(), 100).await.unwrap();
         page.into_iter().map(|one| one.key.job).collect::<Vec<_>>()
     };
     assert_eq!(listed().await.len(), 4);
@@ -115,14 +115,14 @@ async fn expired_jobs_leave_the_list() {
         redis::cmd("ZCARD").arg(key).query_async(&mut corner.connection().await).await.unwrap()
     };
     tokio::time::sleep(std::time::Duration::from_millis(2_500)).await;
-    assert_eq!(card(keys.created(at)).await, 4, "nobody has come by yet");
+    assert_eq!(card(keys.created(at, None)).await, 4, "nobody has come by yet");
     assert_eq!(store.commit(&kept).await.unwrap(), Commit::Done);
-    assert_eq!((card(keys.created(at)).await, card(keys.shard(at).ends).await), (1, 0));
+    assert_eq!((card(keys.created(at, None)).await, card(keys.shard(at, None).ends).await), (1, 0));
     assert_eq!(listed().await, [kept.header.id]);
     // A header that is lost otherwise (a Redis that evicts) is found by the list.
     let lost = keys.job(kept.header.id).header;
     redis::cmd("DEL").arg(lost).exec_async(&mut corner.connection().await).await.unwrap();
     assert!(listed().await.is_empty());
-    assert_eq!(card(keys.created(at)).await, 0);
+    assert_eq!(card(keys.created(at, None)).await, 0);
     corner.clean().await;
 }
