@@ -3,7 +3,7 @@
 
 use scriptorium_tests::dice::Dice;
 use scriptorium_tests::patient::Patient;
-use scriptorium_tests::{Client, Frame, Plan, Server, Session, Stack, recordings, services};
+use scriptorium_tests::{Client, Frame, Plan, Server, Stack, recordings, services};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
