@@ -12,7 +12,7 @@ async fn a_newer_schema_is_refused() {
     drop(open(folder.path()));
     sql(folder.path(), "PRAGMA user_version = 99");
     let error = EmbeddedStore::open(&folder.path().join("jobs.sqlite")).unwrap_err();
-    assert_eq!(error, StoreError::NewerSchema { found: 99, known: 2 });
+    assert_eq!(error, StoreError::NewerSchema { found: 99, known: 3 });
     assert!(!error.retryable());
 }
 
