@@ -32,6 +32,8 @@ impl Cluster {
                 std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
             let options =
                 ["--cluster-enabled", "yes", "--cluster-port", &port, "--cluster-node-timeout", "1000"];
+            // A replica is not to wait for others that might begin with it.
+            let options = [&options[..], &["--repl-diskless-sync-delay", "0"]].concat();
             nodes.push(RedisServer::start(&options).await?);
         }
         let (first, others) = nodes.split_first()?;

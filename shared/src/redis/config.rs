@@ -22,8 +22,8 @@ pub(crate) struct Nodes {
     pub clients: Vec<Client>,
     /// Hosts and ports, for logs.
     pub address: String,
-    /// For connections by TLS.
-    pub certificates: TlsCertificates,
+    /// If they are reached by TLS. (A client of a cluster that is given any takes it that they are.)
+    pub certificates: Option<TlsCertificates>,
 }
 
 /// How Redis is reached. `Debug` leaves out the URL, which may hold a password.
@@ -54,12 +54,13 @@ impl RedisConfig {
             )
         };
         let certificates = self.tls.for_redis();
-        let (mut clients, mut addresses) = (Vec::new(), Vec::new());
+        let (mut clients, mut addresses, mut by_tls) = (Vec::new(), Vec::new(), false);
         for url in self.url.split(',').map(str::trim) {
             let info: ConnectionInfo = url.into_connection_info().map_err(refused)?;
             let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
             addresses.push(info.addr().to_string());
             let client = if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+                by_tls = true;
                 Client::build_with_tls(info, certificates.clone()).map_err(|error| RedisError::Refused {
                     detail: format!("the certificates for Redis can't be used: {error}"),
                 })?
@@ -71,7 +72,7 @@ impl RedisConfig {
         if clients.len() > MAX_NODES {
             return Err(RedisError::refused("too many addresses of Redis: some nodes of a cluster will do"));
         }
-        Ok(Nodes { clients, address: addresses.join(","), certificates })
+        Ok(Nodes { clients, address: addresses.join(","), certificates: by_tls.then_some(certificates) })
     }
 
     fn check(&self) -> Result<(), RedisError> {

@@ -69,15 +69,17 @@ async fn is_of_cluster(node: &mut MultiplexedConnection) -> RedisResult<bool> {
 
 async fn cluster(nodes: &Nodes) -> RedisResult<Connection> {
     let infos = nodes.clients.iter().map(|node| node.get_connection_info().clone());
-    let client = ClusterClient::builder(infos)
-        .certs(nodes.certificates.clone())
+    let builder = ClusterClient::builder(infos)
         .tcp_settings(TcpSettings::default().set_nodelay(true))
         .connection_concurrency_limit(MAX_IN_FLIGHT)
         .connection_timeout(CONNECT_TIMEOUT)
         .response_timeout(CALL_TIMEOUT)
         // Not even after a redirection: who repeats a call has to know of it, so the link does it.
-        .retries(0)
-        .build()?;
+        .retries(0);
+    let client = match &nodes.certificates {
+        Some(certificates) => builder.certs(certificates.clone()).build()?,
+        None => builder.build()?,
+    };
     Ok(Connection::Cluster(client.get_async_connection().await?))
 }
 

@@ -15,7 +15,9 @@ mod write;
 mod tests;
 
 use super::StoreError;
-use crate::redis::{Link, RedisConfig, RedisError, Request, connect, wake_channel, warn_of_settings};
+use crate::redis::{
+    Link, RedisConfig, RedisError, Request, Waiting, connect, wake_channel, warn_of_settings,
+};
 use futures::future::BoxFuture;
 use keys::Keys;
 use redis::FromRedisValue;
@@ -51,17 +53,23 @@ impl RedisStore {
             warn_of_settings(&link).await;
             let keys = Keys::new(&config.prefix);
             let store = Self { link, keys, channel: wake_channel(config).into(), job_ttl: config.job_ttl };
-            store.check_layout().await?;
+            store.check_layout(shutdown).await?;
             Ok(store)
         })
     }
 
-    /// Of an empty Redis it becomes ours.
-    async fn check_layout(&self) -> Result<(), StoreError> {
+    /// Of an empty Redis it becomes ours. In a cluster another node has to be up for it than the one that has answered.
+    async fn check_layout(&self, shutdown: &CancellationToken) -> Result<(), StoreError> {
         let key = self.keys.layout();
         let mut asking = redis::pipe();
         asking.cmd("SET").arg(&key).arg(LAYOUT).arg("NX").ignore().cmd("GET").arg(&key);
-        let (found,): (i64,) = self.ask(Request::Pipeline(&asking)).await?;
+        let mut waiting = Waiting::new(self.link.address().to_owned());
+        let found = loop {
+            match self.link.call::<(i64,)>(Request::Pipeline(&asking)).await {
+                Ok((found,)) => break found,
+                Err(error) => waiting.after(error, shutdown).await?,
+            }
+        };
         if found > LAYOUT {
             return Err(StoreError::NewerSchema { found, known: LAYOUT });
         }
