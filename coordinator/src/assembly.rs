@@ -9,6 +9,9 @@ use scriptorium_contracts::{JobId, objects};
 use scriptorium_shared::jobs::{Jobs, JobsError};
 use tracing::{error, info};
 
+/// An assembly that is asked for so often, although nobody has told what the recording is, fails.
+const MOST_WITHOUT_MEDIA: u32 = 3;
+
 /// Assembles the job, unless it has gone on since (`epoch` is old). Harmless twice: the same results give the same
 /// bytes under the same key.
 pub(crate) async fn assemble(jobs: &Jobs, job: JobId, epoch: u32) -> Result<(), JobsError> {
@@ -16,6 +19,11 @@ pub(crate) async fn assemble(jobs: &Jobs, job: JobId, epoch: u32) -> Result<(), 
         return Ok(());
     };
     if header.state != JobState::Assembling || header.assembly_epoch != epoch {
+        return Ok(());
+    }
+    if header.media.is_none() && epoch < MOST_WITHOUT_MEDIA {
+        // The report that tells is still on its way; with it the job asks for its assembly anew. If it should never come, the
+        // job's deadlines ask.
         return Ok(());
     }
     if let Some(input) = redo::needed(jobs, &header).await? {

@@ -65,6 +65,21 @@ fn chunks_under_way_when_a_job_fails_go_on_after_a_retry() {
     assert_eq!(ledger.header().state, JobState::Assembling);
 }
 
+/// Reports are handled side by side: the one of a short recording's only chunk overtook the one that tells what the recording
+/// is, and the job failed.
+#[test]
+fn the_report_of_the_last_chunk_may_come_before_that_of_the_recording() {
+    let mut ledger = job(1, 1);
+    complete(&mut ledger, 0);
+    assert_eq!((ledger.header().state, ledger.header().assembly_epoch), (JobState::Assembling, 1));
+    probe(&mut ledger);
+    assert_eq!(ledger.header().assembly_epoch, 2, "it is asked for anew, now that all is known");
+    probe(&mut ledger);
+    assert_eq!(ledger.header().assembly_epoch, 2, "once");
+    assembled(&mut ledger);
+    assert_eq!(ledger.header().state, JobState::Completed);
+}
+
 /// A first chunk that failed for good before anything was recognised held up all the others.
 #[test]
 fn a_failed_first_chunk_does_not_hold_up_the_others() {

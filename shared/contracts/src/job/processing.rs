@@ -39,6 +39,11 @@ pub(super) fn probed(change: &mut Change<'_>, media: MediaInfo) {
     }
     change.header.media = Some(media.clone());
     change.event(Event::MediaInfo { media });
+    // The last chunk's report has overtaken this one, as it may where a recording has one short chunk: the transcript could
+    // not be put together without knowing what the recording is.
+    if change.header.state == JobState::Assembling {
+        finish::assemble(change);
+    }
 }
 
 pub(super) fn needs_chunk(
