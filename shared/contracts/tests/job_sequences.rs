@@ -77,7 +77,8 @@ fn the_report_of_the_last_chunk_may_come_before_that_of_the_recording() {
     probe(&mut ledger);
     assert_eq!(ledger.header().assembly_epoch, 2, "once");
     assembled(&mut ledger);
-    assert_eq!(ledger.header().state, JobState::Completed);
+    // With errors, because the sample of a transcript has gaps.
+    assert_eq!(ledger.header().state, JobState::CompletedWithErrors);
 }
 
 /// A first chunk that failed for good before anything was recognised held up all the others.
