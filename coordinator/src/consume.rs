@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use scriptorium_contracts::JobId;
 use scriptorium_contracts::failure::{Failure, FailureCode};
 use scriptorium_contracts::job::Input;
-use scriptorium_contracts::message::{CoordinatorMessage, DEATHS_BEFORE_LOST, Report, WorkerReport};
+use scriptorium_contracts::message::{CoordinatorMessage, Report, WorkerReport};
 use scriptorium_shared::jobs::{Jobs, JobsError};
 use scriptorium_shared::queue::{Delivery, QueueError, Topic};
 use thiserror::Error;
@@ -137,7 +137,7 @@ fn ends_task(report: &Report) -> bool {
         | Report::Completed { .. }
         | Report::PartCompleted {}
         | Report::Redone {}
-        | Report::Lost {}
+        | Report::Lost { .. }
         | Report::Failed { .. } => true,
     }
 }
@@ -170,7 +170,7 @@ fn plain_input_of(report: WorkerReport) -> Input {
         (Report::Planned { parts }, _) => Input::Planned { chunk, epoch, parts },
         (Report::Completed { result }, _) => Input::Completed { chunk, epoch, result },
         (Report::PartCompleted {}, Some(part)) => Input::PartCompleted { chunk, part, epoch },
-        (Report::Lost {}, part) => Input::TaskLost { chunk, part, epoch, deaths: DEATHS_BEFORE_LOST },
+        (Report::Lost { deaths }, part) => Input::TaskLost { chunk, part, epoch, deaths },
         (Report::Failed { failure }, part) => Input::Failed { chunk, part, epoch, failure },
         // All that a part reads was there when the chunk was divided: it is lost.
         (Report::NeedsChunk { needed }, Some(_)) => {
@@ -195,7 +195,7 @@ fn redo_input(chunk: u32, epoch: u32, report: Report) -> Input {
             Input::RedoFailed { chunk, epoch, failure }
         }
         Report::Probed { media } => Input::Probed { media },
-        Report::Lost {} => {
+        Report::Lost { .. } => {
             let failure = Failure::new(
                 FailureCode::WorkerLost,
                 "Again and again the worker stopped at these passages.",

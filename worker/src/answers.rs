@@ -38,7 +38,7 @@ impl Answers {
 
 /// The same for all tasks with the same answer.
 fn question(task: &ChunkTask) -> ChunkTask {
-    ChunkTask { epoch: 0, ..task.clone() }
+    ChunkTask { epoch: 0, alone: false, ..task.clone() }
 }
 
 /// Whether the answer holds for ever, and is small.
@@ -60,7 +60,7 @@ fn lasts(task: &ChunkTask, report: &Report) -> bool {
         | Report::Probed { .. }
         | Report::NeedsChunk { .. }
         | Report::Redone {}
-        | Report::Lost {}
+        | Report::Lost { .. }
         | Report::Failed { .. } => false,
     }
 }
@@ -84,6 +84,7 @@ mod tests {
             part: None,
             divide: false,
             redo: None,
+            alone: false,
         }
     }
 
@@ -96,6 +97,7 @@ mod tests {
         let answers = Answers::default();
         answers.keep(&task(1, 1), &planned(3));
         assert_eq!(answers.find(&task(1, 7)), Some(planned(3)));
+        assert_eq!(answers.find(&ChunkTask { alone: true, ..task(1, 8) }), Some(planned(3)));
         let part = PartTask { index: 0, first: 0, count: 1 };
         let english = JobOptions { language: Some("en".to_owned()), ..JobOptions::default() };
         for other in [

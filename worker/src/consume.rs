@@ -5,9 +5,7 @@ use crate::meter::Meter;
 use crate::task::{self, TaskContext};
 use futures::future::BoxFuture;
 use scriptorium_contracts::failure::{Failure, FailureCode};
-use scriptorium_contracts::message::{
-    ChunkTask, CoordinatorMessage, DEATHS_BEFORE_LOST, Report, VERSION, Work, WorkerReport,
-};
+use scriptorium_contracts::message::{ChunkTask, CoordinatorMessage, Report, VERSION, Work, WorkerReport};
 use scriptorium_shared::objects::Objects;
 use scriptorium_shared::queue::{Delivery, Queue, QueueError, Topic};
 use std::sync::Arc;
@@ -80,23 +78,36 @@ async fn handle(context: Arc<TaskContext>, delivery: Delivery) {
     };
     let part = task.part.map(|part| part.index);
     let span = info_span!("chunk", job = %task.job, chunk = task.chunk, part, epoch = task.epoch);
-    work(&context, &task, delivery).instrument(span).await;
+    take_up(&context, &task, delivery).instrument(span).await;
 }
 
-/// State first: the task is acknowledged only after its report is safe in the queue.
+/// Works on the task when there is room for it, unless too many workers have died with it in a row. Whether those had
+/// begun it, or only had it waiting for room, they have told themselves.
+async fn take_up(context: &TaskContext, task: &ChunkTask, delivery: Delivery) {
+    let deaths = delivery.unanswered;
+    if deaths >= task.deaths_before_lost() {
+        warn!(deaths, "the task was delivered again and again without an answer");
+        return answer(context, task, delivery, Report::Lost { deaths }, Work::default()).await;
+    }
+    let slot = tokio::select! {
+        slot = context.slots.take(task.alone) => slot,
+        () = context.shutdown.cancelled() => return settle(delivery.requeue().await),
+    };
+    match slot {
+        Some(_slot) => work(context, task, delivery).await,
+        None => settle(delivery.retry_later().await),
+    }
+}
+
 async fn work(context: &TaskContext, task: &ChunkTask, delivery: Delivery) {
     if publish(context, task, Report::Started {}).await.is_err() {
         settle(delivery.retry_later().await);
         return;
     }
     let (begun, meter) = (Instant::now(), Meter::default());
-    let report = if delivery.unanswered >= DEATHS_BEFORE_LOST {
-        Some(Report::Lost {})
-    } else {
-        tokio::select! {
-            report = task::run(context, task, &meter) => report,
-            () = give_signs_of_life(context, task) => None,
-        }
+    let report = tokio::select! {
+        report = task::run(context, task, &meter) => report,
+        () = give_signs_of_life(context, task) => None,
     };
     let Some(report) = report else {
         // The worker is stopping.
@@ -104,7 +115,11 @@ async fn work(context: &TaskContext, task: &ChunkTask, delivery: Delivery) {
         return;
     };
     log_outcome(&report, begun.elapsed());
-    let work = meter.work(begun.elapsed());
+    answer(context, task, delivery, report, meter.work(begun.elapsed())).await;
+}
+
+/// State first: the task is acknowledged only after its report is safe in the queue.
+async fn answer(context: &TaskContext, task: &ChunkTask, delivery: Delivery, report: Report, work: Work) {
     let mut outcome = publish_measured(context, task, report, Some(work)).await;
     if let Err(PublishError::Unfit(problem)) = &outcome {
         error!(%problem, "a report can't be sent as a message; the chunk fails");
@@ -143,8 +158,7 @@ fn log_outcome(report: &Report, took: Duration) {
         Report::Failed { failure } => {
             warn!(code = ?failure.code, detail = %failure.detail, seconds, "chunk failed")
         }
-        Report::Lost {} => warn!("the task was delivered again and again without an answer"),
-        Report::Started {} | Report::Probed { .. } => {}
+        Report::Started {} | Report::Probed { .. } | Report::Lost { .. } => {}
     }
 }
 

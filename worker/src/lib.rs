@@ -11,6 +11,7 @@ mod meter;
 mod parts;
 mod passage;
 mod redo;
+mod slots;
 mod task;
 
 pub use consume::{WorkerConfig, WorkerError, run};

@@ -8,6 +8,7 @@ use crate::meter::Meter;
 use crate::parts;
 use crate::passage::{self, Piece};
 use crate::redo;
+use crate::slots::Slots;
 use bytes::Bytes;
 use scriptorium_contracts::failure::{Failure, FailureCode};
 use scriptorium_contracts::message::{ChunkTask, Report};
@@ -38,6 +39,7 @@ pub(crate) struct TaskContext {
     pub queue: Queue,
     pub objects: Objects,
     pub shutdown: CancellationToken,
+    pub slots: Slots,
     init_sections: Mutex<VecDeque<(JobId, Arc<InitSection>)>>,
     answers: Answers,
 }
@@ -50,8 +52,9 @@ impl TaskContext {
         objects: Objects,
         shutdown: CancellationToken,
     ) -> Self {
+        let slots = Slots::new(config.slots);
         let (init_sections, answers) = (Mutex::default(), Answers::default());
-        Self { config, engine, queue, objects, shutdown, init_sections, answers }
+        Self { config, engine, queue, objects, shutdown, slots, init_sections, answers }
     }
 
     fn known_init_section(&self, job: JobId) -> Option<Arc<InitSection>> {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// The version that this program writes into each message and record.
 pub const VERSION: u16 = 1;
 
-/// Deliveries in a row that no worker answered, after which a task is told to be lost ([`Report::Lost`]).
+/// Deaths of workers of which a queue alone takes care, by delivering the task again.
 pub const DEATHS_BEFORE_LOST: u32 = 3;
 
 /// Work for a worker: one chunk. Holds all that is needed, so that a worker reads no job state.
@@ -41,12 +41,30 @@ pub struct ChunkTask {
     /// assembly's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redo: Option<RedoTask>,
+    /// Workers have died with it: it is for a worker that does nothing else at the time, and to be tried once.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub alone: bool,
+}
+
+impl ChunkTask {
+    /// Deliveries in a row that no worker answered, after which the task is told to be lost ([`Report::Lost`]).
+    pub const fn deaths_before_lost(&self) -> u32 {
+        if self.alone { 1 } else { DEATHS_BEFORE_LOST }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RedoTask {
     /// The recording's language, two-letter code.
     pub language: String,
+}
+
+fn deaths_before_lost() -> u32 {
+    DEATHS_BEFORE_LOST
+}
+
+fn is_deaths_before_lost(deaths: &u32) -> bool {
+    *deaths == DEATHS_BEFORE_LOST
 }
 
 fn is_false(value: &bool) -> bool {
@@ -132,8 +150,11 @@ pub enum Report {
     PartCompleted {},
     /// The passages that were done again are in the object store.
     Redone {},
-    /// The task has been delivered [`DEATHS_BEFORE_LOST`] times without an answer: it seems to kill its workers.
-    Lost {},
+    /// The task has been delivered so many times without an answer: it may be what kills its workers.
+    Lost {
+        #[serde(default = "deaths_before_lost", skip_serializing_if = "is_deaths_before_lost")]
+        deaths: u32,
+    },
     Failed {
         failure: Failure,
     },

@@ -49,6 +49,8 @@ fn all() -> Vec<Golden> {
         golden("chunk_task", values::task()),
         golden("chunk_task_part", values::part_task()),
         golden("chunk_task_redo", values::redo_task()),
+        golden("chunk_task_alone", values::task_alone()),
+        golden("report_lost_alone", values::report(Report::Lost { deaths: 1 })),
         golden("redo_list", values::redo_list()),
         golden("chunk_plan", values::plan()),
         golden("part_result", values::part_result()),

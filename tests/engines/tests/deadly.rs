@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 const DEADLY: Range<usize> = 300..303;
 /// A passage lasts from 20 s to some more than a minute; no more than the one is lost.
 const LONGEST_LOSS: f64 = 90.0;
+const WORKER: &str = env!("CARGO_BIN_EXE_scriptorium-test-worker");
 const NO_END: Duration = Duration::from_secs(240);
 
 #[tokio::test]
@@ -26,11 +27,7 @@ async fn only_the_passage_that_kills_its_workers_is_lost() {
     if !services::wanted() {
         return;
     }
-    let mut plan =
-        Plan::pairs(&[("SCRIPTORIUM_SWEEP_INTERVAL_SECONDS", "0.5"), ("SCRIPTORIUM_LEASE_SECONDS", "2")]);
-    plan.workers = 0;
-    let (stack, worker) =
-        (Stack::start(&plan).await, Path::new(env!("CARGO_BIN_EXE_scriptorium-test-worker")));
+    let (stack, worker) = (stack().await, Path::new(WORKER));
     let bytes = soft_but(DEADLY);
 
     // The same windows, where none is deadly.
@@ -48,6 +45,49 @@ async fn only_the_passage_that_kills_its_workers_is_lost() {
     assert!(crashes >= 3, "{crashes} crashes prove nothing");
     check(&whole, &holed);
     no_message_is_left(&stack).await;
+}
+
+/// A process with several slots dies with all that it has in work: only what does it is lost.
+#[tokio::test]
+async fn what_was_in_work_beside_the_deadly_passage_is_not_lost() {
+    if !services::wanted() {
+        return;
+    }
+    let (stack, worker) = (stack().await, Path::new(WORKER));
+    // A window takes so long that the others are never done when the deadly one comes.
+    let settings = |engine| {
+        [
+            ("SCRIPTORIUM_TEST_ENGINE", engine),
+            ("SCRIPTORIUM_TEST_SLEEP_MS", "200"),
+            ("SCRIPTORIUM_WORKERS", "4"),
+        ]
+    };
+    let healthy = Fleet::start(&stack, worker, 2, &settings("sleep"));
+    let (whole, quiet) =
+        tokio::join!(job(&stack, soft_but(DEADLY), "completed"), job(&stack, soft_but(0..0), "completed"));
+    drop(healthy);
+
+    let process = Restarted::start(&stack, worker, &settings("crash"));
+    let begun = Instant::now();
+    let (holed, beside) = tokio::join!(
+        job(&stack, soft_but(DEADLY), "completed_with_errors"),
+        job(&stack, soft_but(0..0), "completed"),
+    );
+    eprintln!("{} deaths in {:.1?}", process.crashes(), begun.elapsed());
+    assert!(process.crashes() >= 3, "{} crashes prove nothing", process.crashes());
+    check(&whole, &holed);
+    assert_eq!((&beside["segments"], &beside["gaps"]), (&quiet["segments"], &json!([])));
+}
+
+/// Without workers. What waits for the dead does not wait for long.
+async fn stack() -> Stack {
+    let mut plan = Plan::pairs(&[
+        ("SCRIPTORIUM_SWEEP_INTERVAL_SECONDS", "0.5"),
+        ("SCRIPTORIUM_LEASE_SECONDS", "2"),
+        ("SCRIPTORIUM_CHUNK_RETRY_DELAY_SECONDS", "1"),
+    ]);
+    plan.workers = 0;
+    Stack::start(&plan).await
 }
 
 /// The transcript of a job that ends so.

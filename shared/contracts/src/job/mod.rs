@@ -12,6 +12,7 @@ mod record;
 mod redo;
 pub(crate) mod retry;
 mod step;
+mod suspects;
 mod timing;
 mod upload;
 mod webhook;

@@ -4,7 +4,7 @@
 
 use super::change::Change;
 use super::retry::next_try_ms;
-use super::{ChunkState, Effect, StepError, finish, leases, processing};
+use super::{ChunkState, Effect, StepError, finish, leases, processing, suspects};
 use crate::failure::{Failure, FailureCode};
 use crate::ids::Timestamp;
 use crate::message::{ChunkTask, PartTask};
@@ -14,8 +14,6 @@ use serde::{Deserialize, Serialize};
 pub const MAX_PARTS: usize = 4_096;
 /// A merge takes seconds, and waits for its turn.
 const MERGE_LEASE_MS: u64 = 300_000;
-/// Deaths of workers after which a part is taken to be what kills its workers.
-const MAX_DEATHS: u32 = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -74,6 +72,11 @@ pub(super) fn owned(
     let part = record.parts.get(part as usize).copied();
     let alive = !change.header.state.is_final() && super::step::in_flight(record.state);
     Ok(part.filter(|part| alive && part.state.is_under_way() && part.epoch == epoch))
+}
+
+/// Spreads the parts' pauses ([`retry_delay_ms`](super::retry::retry_delay_ms)).
+fn seed(change: &Change<'_>, chunk: u32, part: u32) -> u64 {
+    processing::seed(change, chunk).wrapping_add(u64::from(part) << 32)
 }
 
 fn part_mut<'c>(change: &'c mut Change<'_>, chunk: u32, part: u32) -> Result<&'c mut Part, StepError> {
@@ -169,7 +172,7 @@ pub(super) fn failed(
     }
     let attempts = found.attempts + u32::from(!failure.code.is_outage());
     part_mut(change, chunk, part)?.attempts = attempts;
-    let seed = change.header.created_at.0.wrapping_add(u64::from(chunk)).wrapping_add(u64::from(part) << 32);
+    let seed = seed(change, chunk, part);
     if let Some(delay) = next_try_ms(&change.header.limits, failure.code, attempts, seed) {
         return queue(change, chunk, part, delay);
     }
@@ -195,7 +198,8 @@ pub(super) fn task_lost(
     if found.state == PartState::Processing {
         lost.losses = lost.losses.saturating_add(deaths);
     }
-    if lost.losses < MAX_DEATHS {
+    let cut = suspects::is_suspected(lost.losses) && lost.count > 1;
+    if !cut && !suspects::is_given_up(lost.losses) {
         return queue(change, chunk, part, 0);
     }
     let failure = Failure::new(
@@ -207,8 +211,7 @@ pub(super) fn task_lost(
 
 /// Halves a part that does not work; one of a single passage is lost.
 fn narrow_down(change: &mut Change<'_>, chunk: u32, part: u32, failure: Failure) -> Result<(), StepError> {
-    // One more try for each half: the next failure halves again.
-    let attempts = change.header.limits.max_retries;
+    let max_retries = change.header.limits.max_retries;
     let room = change.chunk(chunk)?.parts.len() < MAX_PARTS;
     let found = part_mut(change, chunk, part)?;
     if found.count < 2 || !room {
@@ -218,7 +221,14 @@ fn narrow_down(change: &mut Change<'_>, chunk: u32, part: u32, failure: Failure)
         return go_on(change, chunk);
     }
     let half = found.count / 2;
-    let fresh = Part { state: PartState::Waiting, attempts, losses: MAX_DEATHS, lease_until: None, ..*found };
+    let fresh = Part {
+        state: PartState::Waiting,
+        // One more try for each half: the next failure, or death, halves again.
+        attempts: found.attempts.min(max_retries),
+        losses: found.losses.min(suspects::SUSPECTED),
+        lease_until: None,
+        ..*found
+    };
     let second = Part { first: fresh.first + half, count: fresh.count - half, ..fresh };
     *found = Part { count: half, ..fresh };
     change.chunk_mut(chunk)?.parts.push(second);
@@ -277,7 +287,12 @@ fn queue(change: &mut Change<'_>, chunk: u32, part: u32, delay_ms: u64) -> Resul
     found.state = PartState::Queued;
     found.lease_until = None;
     let of = PartTask { index: part, first: found.first, count: found.count };
-    let task = ChunkTask { part: Some(of), ..processing::task(change, chunk, epoch) };
-    change.effect(Effect::PublishTask { task }, delay_ms);
+    let alone = suspects::is_suspected(found.losses);
+    // A longer part is only cut in halves, which may be done at once.
+    let deaths = if found.count > 1 { 0 } else { found.losses };
+    let task = ChunkTask { part: Some(of), alone, ..processing::task(change, chunk, epoch) };
+    let seed = seed(change, chunk, part);
+    let pause_ms = suspects::pause_ms(&change.header.limits, deaths, seed);
+    change.effect(Effect::PublishTask { task }, delay_ms.max(pause_ms));
     Ok(())
 }

@@ -3,17 +3,14 @@
 use super::change::Change;
 use super::retry::next_try_ms;
 use super::step::in_flight;
-use super::{ChunkState, Effect, JobState, StepError, finish, leases, parts, timing};
+use super::{ChunkState, Effect, JobState, StepError, finish, leases, parts, suspects, timing};
 use crate::event::Event;
 use crate::failure::{Failure, FailureCode};
 use crate::message::{ChunkTask, VERSION};
 use crate::{media::MediaInfo, transcript::ChunkResult};
 
-/// Deaths of workers after which a chunk is taken to be their cause: then it is divided, so that only the seconds that do
-/// it are lost.
-const DEATHS_BEFORE_DIVIDING: u32 = 3;
-/// Deaths after which even that is given up.
-const MAX_DEATHS: u32 = 16;
+/// Times that a divided chunk's merge may get lost.
+const MAX_LOST_MERGES: u32 = 16;
 
 /// Does the worker with this token still own the chunk?
 pub(super) fn owned(change: &Change<'_>, chunk: u32, epoch: u32) -> Result<bool, StepError> {
@@ -133,7 +130,7 @@ pub(super) fn failed(
         finish::fail_job(change, failure);
         return Ok(());
     }
-    let seed = change.header.created_at.0.wrapping_add(u64::from(chunk));
+    let seed = seed(change, chunk);
     if let Some(delay) = next_try_ms(&limits, failure.code, attempts, seed) {
         queue(change, chunk, delay)?;
         change.event(Event::ChunkFailed { chunk_index: chunk, error: failure, attempts, will_retry: true });
@@ -143,6 +140,11 @@ pub(super) fn failed(
         return Ok(());
     }
     fail_chunk(change, chunk, failure)
+}
+
+/// Spreads the chunks' pauses ([`super::retry::retry_delay_ms`]).
+pub(super) fn seed(change: &Change<'_>, chunk: u32) -> u64 {
+    change.header.created_at.0.wrapping_add(u64::from(chunk))
 }
 
 /// Has the chunk divided, so that what fails in it can be found; false if that was tried before.
@@ -194,10 +196,13 @@ pub(super) fn task_lost(
     record.losses = record.losses.saturating_add(deaths);
     record.error = Some(failure.clone());
     let losses = record.losses;
-    if losses >= DEATHS_BEFORE_DIVIDING && divide(change, chunk)? {
+    let given_up =
+        if record.parts.is_empty() { suspects::is_given_up(losses) } else { losses > MAX_LOST_MERGES };
+    // Divided, so that only the seconds are lost that do it.
+    if suspects::is_suspected(losses) && divide(change, chunk)? {
         return Ok(());
     }
-    if losses > MAX_DEATHS {
+    if given_up {
         return fail_chunk(change, chunk, failure);
     }
     queue(change, chunk, 0)
@@ -218,9 +223,11 @@ pub(super) fn queue(change: &mut Change<'_>, chunk: u32, delay_ms: u64) -> Resul
     if !record.parts.is_empty() {
         return parts::resume(change, chunk, delay_ms);
     }
-    let (epoch, divide) = (record.epoch, record.divide);
-    let task = ChunkTask { divide, ..task(change, chunk, epoch) };
-    change.effect(Effect::PublishTask { task }, delay_ms);
+    let (epoch, divide, losses) = (record.epoch, record.divide, record.losses);
+    let task = ChunkTask { divide, alone: suspects::is_suspected(losses), ..task(change, chunk, epoch) };
+    let seed = seed(change, chunk);
+    let pause_ms = suspects::pause_ms(&change.header.limits, losses, seed);
+    change.effect(Effect::PublishTask { task }, delay_ms.max(pause_ms));
     Ok(())
 }
 
@@ -239,6 +246,7 @@ pub(super) fn task(change: &Change<'_>, chunk: u32, epoch: u32) -> ChunkTask {
         part: None,
         divide: false,
         redo: None,
+        alone: false,
     }
 }
 

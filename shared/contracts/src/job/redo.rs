@@ -124,7 +124,7 @@ pub(super) fn failed(change: &mut Change<'_>, chunk: u32, epoch: u32, failure: &
         return;
     }
     let limits = change.header.limits;
-    let seed = change.header.created_at.0.wrapping_add(u64::from(chunk));
+    let seed = processing::seed(change, chunk);
     let Some(redo) = &mut change.header.redo else { return };
     redo.attempts += u32::from(!failure.code.is_outage());
     if let Some(delay) = next_try_ms(&limits, failure.code, redo.attempts, seed) {

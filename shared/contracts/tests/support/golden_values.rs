@@ -34,6 +34,7 @@ pub fn task() -> ChunkTask {
         part: None,
         divide: false,
         redo: None,
+        alone: false,
     }
 }
 
@@ -43,6 +44,10 @@ pub fn part_task() -> ChunkTask {
 
 pub fn redo_task() -> ChunkTask {
     ChunkTask { redo: Some(RedoTask { language: "en".to_owned() }), ..task() }
+}
+
+pub fn task_alone() -> ChunkTask {
+    ChunkTask { alone: true, ..part_task() }
 }
 
 pub fn redo_list() -> RedoList {
@@ -119,7 +124,7 @@ pub fn reports() -> Vec<Report> {
         Report::Completed { result: Box::new(full_result()) },
         Report::PartCompleted {},
         Report::Redone {},
-        Report::Lost {},
+        Report::Lost { deaths: 3 },
         Report::Failed { failure: failure() },
     ]
 }
@@ -134,7 +139,7 @@ pub const fn report_name(report: &Report) -> &'static str {
         Report::Completed { .. } => "report_completed",
         Report::PartCompleted {} => "report_part_completed",
         Report::Redone {} => "report_redone",
-        Report::Lost {} => "report_lost",
+        Report::Lost { .. } => "report_lost",
         Report::Failed { .. } => "report_failed",
     }
 }
