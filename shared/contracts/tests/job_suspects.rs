@@ -35,9 +35,9 @@ fn apply(ledger: &mut Ledger, input: Input) {
 
 /// The task that was published last, and milliseconds before it is to be tried.
 fn last_task(ledger: &Ledger) -> (ChunkTask, u64) {
-    let tasks = ledger.effects.values().rev().find_map(|pending| match &pending.effect {
-        Effect::PublishTask { task } => Some((task.clone(), pending.due.since(START))),
-        _ => None,
+    let tasks = ledger.effects.values().rev().find_map(|pending| {
+        let Effect::PublishTask { task } = &pending.effect else { return None };
+        Some((task.clone(), pending.due.since(START)))
     });
     tasks.unwrap()
 }
