@@ -7,7 +7,7 @@ local job, now, gone = ARGV[1], ARGV[2], ARGV[3] == 'gone'
 local entry = redis.call('HGET', jobs, job)
 if not entry then return 1 end
 local was_open, bytes, told, at = string.match(entry, '^(%d) (%d+) (%d+) (%d+)$')
-redis.call('ZCARD', looked)
+redis.call('ZCARD', looked) -- a damaged key fails here, before anything is written
 local open, kept = ARGV[4] == '1', ARGV[5] == '1'
 local audio_ms = gone and tonumber(told) or tonumber(ARGV[6])
 if gone then open, kept = false, false end

@@ -9,7 +9,7 @@ local most_open, most_bytes, most_audio = tonumber(ARGV[6]), tonumber(ARGV[7]), 
 local open = tonumber(redis.call('HGET', sums, 'open') or 0)
 local held = tonumber(redis.call('HGET', sums, 'bytes') or 0)
 local today = tonumber(redis.call('HGET', audio, day) or 0)
-redis.call('ZCARD', looked)
+redis.call('ZCARD', looked) -- a damaged key fails here, before anything is written
 -- As text: numbers would lose their digits on the way.
 local function say(word) return { word, string.format('%.0f', open), string.format('%.0f', held), string.format('%.0f', today) } end
 
