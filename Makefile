@@ -8,7 +8,7 @@ PROGRAM := target/release/scriptorium
 SAMPLE := tests/fixtures/sample.flac
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run up down build image model setup test chaos fuzz bench lint docs
+.PHONY: help demo run up down build image model setup test chaos api fuzz bench lint docs
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,7 +46,11 @@ test: setup model ## formatting, lints, and all tests
 chaos: build model ## kill roles and services while jobs run, CHAOS_SECONDS (300) with new seeds; CHAOS_SEED=n replays one
 	@CHAOS_SECONDS="$(CHAOS_SECONDS)" CHAOS_SEED="$(CHAOS_SEED)" scripts/chaos.sh
 
-fuzz: setup ## feed spoiled recordings to the scanners, FUZZ_SECONDS (600) each; needs a nightly toolchain and cargo-fuzz
+api: build model ## ask a server for all that its document says, and for what it does not: API_EXAMPLES (300), API_SEED
+	@SCRIPTORIUM_OPENAPI_EXAMPLES="$(or $(API_EXAMPLES),300)" SCRIPTORIUM_OPENAPI_SEED="$(API_SEED)" \
+		cargo test --release --locked -p scriptorium-tests --test openapi -- --nocapture
+
+fuzz: setup ## feed spoiled recordings to the scanners, and spoiled forms to their reader, FUZZ_SECONDS (600) each; needs a nightly toolchain and cargo-fuzz
 	@scripts/fuzz.sh
 
 bench: build model ## measure: words right, speed, delay, memory, how it scales
@@ -55,6 +59,7 @@ bench: build model ## measure: words right, speed, delay, memory, how it scales
 lint: setup ## formatting, clippy, licences and advisories, shell scripts
 	@scripts/lint.sh
 
-docs: ## write docs/config.md and docs/formats.md anew from the program and its tests
+docs: ## write docs/config.md, docs/formats.md and docs/openapi.json anew from the program and its tests
 	@SCRIPTORIUM_WRITE_DOCS=1 cargo test --release --locked -p scriptorium --test cli reference
+	@SCRIPTORIUM_WRITE_DOCS=1 cargo test --release --locked -p scriptorium-gateway --test http the_committed_document
 	@SCRIPTORIUM_WRITE_DOCS=1 cargo test --release --locked -p scriptorium-media --test table the_page_of_formats

@@ -14,9 +14,10 @@ cargo clippy --release --locked --workspace --all-targets -- -D warnings
 step "the chart"
 scripts/helm.sh
 
-step "the official client of OpenAI's API and the library of Standard Webhooks, for the tests"
+step "the official client of OpenAI's API, the library of Standard Webhooks, and schemathesis, for the tests"
 scripts/python-modules.sh tests/openai/requirements.txt >/dev/null
 scripts/python-modules.sh tests/webhooks/requirements.txt >/dev/null
+scripts/python-modules.sh tests/openapi/requirements.txt >/dev/null
 
 step "starting RabbitMQ, Redis and an S3 server for the tests"
 scripts/services-install.sh

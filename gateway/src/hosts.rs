@@ -3,6 +3,7 @@
 //! A web page may have its own name lead to 127.0.0.1 (*DNS rebinding*), and is then, for the browser, of the same origin as what
 //! answers there. The name stands in the request's `Host`: one that is not of this machine is sent away.
 
+use crate::openai;
 use crate::problem::{Code, Problem};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -13,22 +14,19 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Sends requests to other hosts away. `allowed`: names besides those of this machine.
-pub async fn check(
-    State(allowed): State<Arc<[String]>>,
-    request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
+pub async fn check(State(allowed): State<Arc<[String]>>, request: Request, next: Next) -> Response {
     let in_header = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or("?"));
     // A browser sends the one; the other counts for those that it comes from, so both have to be right.
     let in_address = request.uri().authority().map(Authority::as_str);
     if in_header.into_iter().chain(in_address).all(|host| is_ours(host, &allowed)) {
-        return Ok(next.run(request).await);
+        return next.run(request).await;
     }
-    Err(Problem::new(
+    let problem = Problem::new(
         Code::ForeignHost,
         "This server is for this machine alone. Call it as localhost or 127.0.0.1; other names have to be told to it with \
          --allowed-hosts.",
-    ))
+    );
+    openai::error::reply_at(request.uri().path(), problem)
 }
 
 fn is_ours(host: &str, allowed: &[String]) -> bool {

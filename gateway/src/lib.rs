@@ -16,6 +16,7 @@ mod router;
 mod routes;
 mod server;
 pub mod sizer;
+mod spec;
 mod stall;
 mod state;
 mod stream;
@@ -27,5 +28,6 @@ mod view;
 mod whole;
 
 pub use config::{GatewayConfig, Tenancy, UploadBase};
-pub use router::{Address, Door, addresses, router};
+pub use router::{addresses, document, router};
 pub use server::{GatewayError, run};
+pub use spec::{Address, Door};

@@ -6,15 +6,15 @@ use crate::hosts;
 use crate::panics;
 use crate::problem::{Code, Problem};
 use crate::routes::{
-    cancel, error_page, health, init, jobs, notice, openai, retry, status, stream, transcript, upload, urls,
-    webhooks,
+    cancel, docs, error_page, health, init, jobs, notice, openai, retry, status, stream, transcript, upload,
+    urls, webhooks,
 };
+use crate::spec::{Address, Document, Door, Routes};
 use crate::state::App;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{MethodRouter, delete, get, post};
 use http::{HeaderName, HeaderValue, Method, header};
 use scriptorium_shared::jobs::Jobs;
 use std::sync::Arc;
@@ -27,73 +27,56 @@ use tower_http::set_header::SetResponseHeaderLayer;
 /// The list of jobs.
 const LIST: &str = "/jobs";
 
-/// Who may come in by an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
-    /// Anybody: nothing there is of a tenant.
-    Open,
-    /// Whoever has a key, where keys are required, and to what is his.
-    Tenant,
+/// Which method of which address leads where, by what surrounds it.
+struct Routers {
+    /// For everybody.
+    open: Router<App>,
+    /// For tenants.
+    guarded: Router<App>,
+    /// For tenants too. They take as long as the client's network takes, and have bounds of their own.
+    long: Router<App>,
 }
 
-/// One of the API's addresses.
-#[derive(Clone, Debug)]
-pub struct Address {
-    pub method: Method,
-    pub path: &'static str,
-    pub door: Door,
+fn routes() -> (Routers, Document) {
+    let (guarded, document) = Routes::new(Door::Tenant, Document::default())
+        .post("/chunked-upload-stream", init::init, init::describe)
+        .get("/chunked-upload-urls", urls::get, urls::describe_get)
+        .post("/chunked-upload-urls", urls::post, urls::describe_post)
+        .post("/chunk-upload-complete", notice::notice, notice::describe)
+        .get("/chunked-upload-status", status::status, status::describe)
+        .post("/chunked-upload-cancel", cancel::cancel, cancel::describe)
+        .post("/chunked-upload-retry", retry::retry, retry::describe)
+        .get("/chunked-stream/{id}", stream::stream, stream::describe)
+        .get(LIST, jobs::list, jobs::describe_list)
+        .get("/jobs/{id}", status::of_job, status::describe_of_job)
+        .delete("/jobs/{id}", jobs::delete, jobs::describe_delete)
+        .get("/jobs/{id}/transcript", transcript::transcript, transcript::describe)
+        .get("/api/transcripts/{id}", upload::get, upload::describe_get)
+        .get("/jobs/{id}/webhooks", webhooks::list, webhooks::describe_list)
+        .post("/jobs/{id}/webhooks/{webhook}/redeliver", webhooks::redeliver, webhooks::describe_redeliver)
+        .finish();
+    let (long, document) = Routes::new(Door::Tenant, document)
+        .post("/api/transcripts/upload", upload::upload, upload::describe)
+        .post("/v1/audio/transcriptions", openai::transcriptions, openai::describe)
+        .finish();
+    let (open, document) = Routes::new(Door::Open, document)
+        .get("/openapi.json", docs::document, docs::describe_document)
+        .get("/docs", docs::page, docs::describe_page)
+        .get("/docs/errors/{code}", error_page::error_page, error_page::describe)
+        .get("/healthz", health::healthz, health::describe_healthz)
+        .get("/readyz", health::readyz, health::describe_readyz)
+        .finish();
+    (Routers { open, guarded, long }, document)
 }
 
-/// A method, an address, and what answers there.
-type Row = (Method, &'static str, MethodRouter<App>);
-
-/// For everybody.
-fn open() -> Vec<Row> {
-    vec![
-        (Method::GET, "/docs/errors/{code}", get(error_page::error_page)),
-        (Method::GET, "/healthz", get(health::healthz)),
-        (Method::GET, "/readyz", get(health::readyz)),
-    ]
-}
-
-/// For tenants.
-fn guarded() -> Vec<Row> {
-    vec![
-        (Method::POST, "/chunked-upload-stream", post(init::init)),
-        (Method::GET, "/chunked-upload-urls", get(urls::get)),
-        (Method::POST, "/chunked-upload-urls", post(urls::post)),
-        (Method::POST, "/chunk-upload-complete", post(notice::notice)),
-        (Method::GET, "/chunked-upload-status", get(status::status)),
-        (Method::POST, "/chunked-upload-cancel", post(cancel::cancel)),
-        (Method::POST, "/chunked-upload-retry", post(retry::retry)),
-        (Method::GET, "/chunked-stream/{id}", get(stream::stream)),
-        (Method::GET, LIST, get(jobs::list)),
-        (Method::GET, "/jobs/{id}", get(status::of_job)),
-        (Method::DELETE, "/jobs/{id}", delete(jobs::delete)),
-        (Method::GET, "/jobs/{id}/transcript", get(transcript::transcript)),
-        (Method::GET, "/api/transcripts/{id}", get(upload::get)),
-        (Method::GET, "/jobs/{id}/webhooks", get(webhooks::list)),
-        (Method::POST, "/jobs/{id}/webhooks/{webhook}/redeliver", post(webhooks::redeliver)),
-    ]
-}
-
-/// For tenants too. They take as long as the client's network takes, and have bounds of their own.
-fn guarded_and_long() -> Vec<Row> {
-    vec![
-        (Method::POST, "/api/transcripts/upload", post(upload::upload)),
-        (Method::POST, "/v1/audio/transcriptions", post(openai::transcriptions)),
-    ]
-}
-
-/// All addresses. There are no others: the router is made of the same rows.
+/// All addresses. There are no others: the router is made of the same calls.
 pub fn addresses() -> Vec<Address> {
-    let of = |door| move |(method, path, _): Row| Address { method, path, door };
-    let guarded = guarded().into_iter().chain(guarded_and_long()).map(of(Door::Tenant));
-    open().into_iter().map(of(Door::Open)).chain(guarded).collect()
+    routes().1.addresses().to_vec()
 }
 
-fn rows(router: Router<App>, rows: Vec<Row>) -> Router<App> {
-    rows.into_iter().fold(router, |router, (_, path, handler)| router.route(path, handler))
+/// The API's document (OpenAPI 3.1), as it is committed and served.
+pub fn document() -> String {
+    docs::written(&routes().1.finish())
 }
 
 /// The API. The task that passes wake-ups on to live streams belongs to `tasks` and ends with `shutdown`, as the
@@ -105,14 +88,16 @@ pub fn router(
     shutdown: CancellationToken,
     tasks: &TaskTracker,
 ) -> Router {
-    let app = App::new(config, jobs, access, shutdown, tasks.clone());
+    let (Routers { open, guarded, long }, document) = routes();
+    let app = App::new(config, jobs, access, shutdown, tasks.clone(), docs::Docs::new(document));
     tasks.spawn(Arc::clone(&app.hub).run(app.jobs.bus.clone(), app.shutdown.clone()));
     let (cors, hosts) = (app.config.cors, app.config.allowed_hosts.clone());
     let timed = || middleware::from_fn_with_state(app.clone(), in_time);
-    let guarded = rows(rows(Router::new(), guarded()).route_layer(timed()), guarded_and_long());
     let router = guarded
+        .route_layer(timed())
+        .merge(long)
         .route_layer(middleware::from_fn_with_state(app.clone(), guard))
-        .merge(rows(Router::new(), open()).route_layer(timed()))
+        .merge(open.route_layer(timed()))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(route_not_found)
         .layer(middleware::from_fn(watch))
@@ -133,7 +118,7 @@ pub fn router(
     }
 }
 
-/// Of every reply that does not say otherwise. Nothing here is a page: nothing may be loaded, framed or guessed from it.
+/// Of every reply that does not say otherwise, as the page of the API does. What is no page needs nothing loaded, framed or guessed.
 const SECURITY_HEADERS: [(&str, &str); 5] = [
     ("x-content-type-options", "nosniff"),
     ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),

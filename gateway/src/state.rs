@@ -2,6 +2,7 @@
 
 use crate::access::Keeper;
 use crate::config::{GatewayConfig, Tenancy};
+use crate::routes::docs::Docs;
 use crate::stream::hub::Hub;
 use scriptorium_shared::jobs::Jobs;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub struct App {
     /// What a request leaves to be done; waited for at the end.
     pub tasks: TaskTracker,
     pub shutdown: CancellationToken,
+    pub docs: Arc<Docs>,
 }
 
 impl App {
@@ -38,6 +40,7 @@ impl App {
         access: Tenancy,
         shutdown: CancellationToken,
         tasks: TaskTracker,
+        docs: Docs,
     ) -> Self {
         let Tenancy { directory, limiter } = access;
         let keeper = Keeper::new(directory, limiter, config.require_keys, config.tenant_limits);
@@ -53,6 +56,7 @@ impl App {
             upload_memory: Arc::new(Semaphore::new(upload_memory)),
             tasks,
             shutdown,
+            docs: Arc::new(docs),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Where the time of a job went: its critical path, in seconds. Pure.
 
+use schemars::JsonSchema;
 use scriptorium_contracts::Timestamp;
 use scriptorium_contracts::job::{JobHeader, JobState};
 use serde::Serialize;
 
 /// From the creation of the job to its end; of a job under way to the end of the chunk that ended last. `total` is the sum of
 /// the five that follow it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Timings {
     pub total: f64,
     /// Until the chunk that ended last was uploaded, with another one that it needed.
@@ -23,7 +24,7 @@ pub struct Timings {
     pub work: WorkSeconds,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct WorkSeconds {
     pub decode: f64,
     pub engine: f64,

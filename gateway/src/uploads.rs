@@ -5,6 +5,7 @@ use crate::problem::{Code, Problem};
 use crate::request::origin;
 use crate::state::App;
 use http::HeaderMap;
+use schemars::JsonSchema;
 use scriptorium_contracts::job::{JobHeader, JobState};
 use scriptorium_contracts::{JobId, objects};
 use serde::Serialize;
@@ -15,7 +16,7 @@ pub const PAGE: u32 = 1_000;
 const BATCH: usize = 32;
 
 /// Where and how to put one chunk.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct UploadUrl {
     pub chunk_index: u32,
     pub upload_url: String,

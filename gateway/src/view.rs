@@ -1,5 +1,6 @@
 //! A job as clients see it, in lists and alone.
 
+use schemars::JsonSchema;
 use scriptorium_contracts::failure::Failure;
 use scriptorium_contracts::job::{JobHeader, JobState};
 use scriptorium_contracts::media::MediaInfo;
@@ -8,7 +9,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// What the header tells without a look at the chunks.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct JobView {
     pub parent_job_id: JobId,
     pub filename: String,

@@ -7,12 +7,9 @@ use crate::whole;
 use axum::body::HttpBody;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::{HeaderName, HeaderValue};
 use scriptorium_shared::limiter::{Rate, Spent};
-
-/// Routes below it answer in OpenAI's form.
-const OPENAI: &str = "/v1/";
 
 /// Finds out who calls; sends away whoever may not.
 pub async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
@@ -35,7 +32,7 @@ async fn refuse(app: &App, request: Request, problem: Problem) -> Response {
     if !request.body().is_end_stream() {
         whole::linger(request.into_body(), app.config.body_timeout).await;
     }
-    if path.starts_with(OPENAI) { openai::error::reply(&problem) } else { problem.into_response() }
+    openai::error::reply_at(&path, problem)
 }
 
 /// As in the IETF's draft "RateLimit header fields for HTTP" (draft-ietf-httpapi-ratelimit-headers).

@@ -3,8 +3,18 @@
 use crate::problem::{Code, Problem};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
 use scriptorium_contracts::failure::{Failure, FailureCode};
+use serde::Serialize;
 use serde_json::{Value, json};
+
+/// Routes below it answer in OpenAI's form.
+const ROUTES: &str = "/v1/";
+
+/// The problem as an answer of the route at `path`, for those who stand before it.
+pub fn reply_at(path: &str, problem: Problem) -> Response {
+    if path.starts_with(ROUTES) { reply(&problem) } else { problem.into_response() }
+}
 
 /// The problem as an answer.
 pub fn reply(problem: &Problem) -> Response {
@@ -62,9 +72,31 @@ pub fn not_in_time(record: &str) -> Response {
     response
 }
 
+/// `{"error": …}`.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OpenAiError")]
+pub struct ErrorDocument {
+    error: ErrorMembers,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OpenAiErrorMembers")]
+struct ErrorMembers {
+    /// What happened, and what can be done.
+    message: String,
+    /// `invalid_request_error` or `server_error`.
+    r#type: &'static str,
+    /// The field that is to blame.
+    param: Option<String>,
+    /// The `code` of a problem, or of the job's failure.
+    code: String,
+}
+
 fn document(status: StatusCode, message: &str, param: Value, code: &str) -> Value {
-    let kind = if status.is_server_error() { "server_error" } else { "invalid_request_error" };
-    json!({"error": {"message": message, "type": kind, "param": param, "code": code}})
+    let r#type = if status.is_server_error() { "server_error" } else { "invalid_request_error" };
+    let param = param.as_str().map(str::to_owned);
+    let error = ErrorMembers { message: message.to_owned(), r#type, param, code: code.to_owned() };
+    json!(ErrorDocument { error })
 }
 
 fn replace(mut response: Response, document: Value) -> Response {

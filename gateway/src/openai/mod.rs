@@ -4,4 +4,5 @@
 pub mod error;
 pub mod reply;
 pub mod request;
+pub mod shape;
 pub mod stream;

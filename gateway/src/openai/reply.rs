@@ -3,19 +3,22 @@
 use super::request::{Asked, ResponseFormat};
 use crate::render;
 use flate2::{Compression, write::ZlibEncoder};
+use schemars::JsonSchema;
 use scriptorium_contracts::language;
 use scriptorium_contracts::transcript::{Gap, Segment, TimedWord, Transcript};
 use serde::Serialize;
 use std::io::Write;
 
-#[derive(Serialize)]
-struct Plain<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OpenAiTranscription")]
+pub struct Plain<'a> {
     text: &'a str,
     usage: Usage,
 }
 
 /// As whisper-1 counts: seconds of audio, rounded up.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OpenAiUsage")]
 pub struct Usage {
     r#type: &'static str,
     seconds: u64,
@@ -28,8 +31,9 @@ impl Usage {
     }
 }
 
-#[derive(Serialize)]
-struct Verbose<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OpenAiVerboseTranscription")]
+pub struct Verbose<'a> {
     task: &'static str,
     language: &'a str,
     /// Seconds.
@@ -45,7 +49,8 @@ struct Verbose<'a> {
     usage: Usage,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OpenAiSegment")]
 struct VerboseSegment<'a> {
     id: u32,
     /// Where the segment begins, in Whisper's frames of 10 ms.
@@ -63,7 +68,8 @@ struct VerboseSegment<'a> {
     no_speech_prob: f32,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OpenAiWord")]
 struct VerboseWord<'a> {
     word: &'a str,
     start: f64,

@@ -7,7 +7,7 @@ use crate::whole::{Form, Kind, init_request};
 use serde_json::Map;
 
 /// Bytes of a model's name.
-const MAX_MODEL: usize = 256;
+pub const MAX_MODEL: usize = 256;
 
 /// What the service is told of such requests.
 pub const TRANSCRIPTION: Kind = Kind { scope: "audio-transcriptions", request: session };

@@ -8,7 +8,7 @@ mod vtt;
 use scriptorium_contracts::transcript::{Gap, Transcript};
 
 /// Forms in which a transcript can be had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
     Json,

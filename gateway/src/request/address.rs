@@ -42,6 +42,19 @@ impl<S: Send + Sync> FromRequestParts<S> for WebhookInPath {
     }
 }
 
+/// The `{code}` of the path: the name of a problem.
+pub struct ErrorInPath(pub Code);
+
+impl<S: Send + Sync> FromRequestParts<S> for ErrorInPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let name = Path::<String>::from_request_parts(parts, state).await;
+        let code = name.ok().and_then(|Path(name)| Code::ALL.into_iter().find(|code| code.name() == name));
+        code.map(Self).ok_or_else(|| Problem::new(Code::RouteNotFound, "There is no problem with this name."))
+    }
+}
+
 /// The query parameters. Unknown ones are left alone: tools add theirs.
 pub struct Parameters<T>(pub T);
 

@@ -1,53 +1,80 @@
 //! The request that starts an upload (R2), and the rules that its fields have to keep. Pure.
 
+pub mod shape;
+
 use super::language;
+use super::number::whole;
 use crate::config::GatewayConfig;
 use crate::problem::{Code, Problem};
 use crate::routes::webhooks::NOT_CONFIGURED;
 use crate::sizer;
+use schemars::JsonSchema;
 use scriptorium_contracts::JobId;
-use scriptorium_contracts::job::{JobOptions, Layout, Limits, LlmMode, MAX_FILE_SIZE, MEGABYTE, NewJob};
+use scriptorium_contracts::job::{
+    JobOptions, Layout, Limits, LlmMode, MAX_FILE_SIZE, MEGABYTE, MIN_FILE_SIZE, NewJob,
+};
 use scriptorium_shared::outbound::{Reach, check_url};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 const MAX_FILENAME: usize = 255;
-const MAX_PROMPT: usize = 2_000;
+pub const MAX_PROMPT: usize = 2_000;
 const MAX_METADATA: usize = 32;
 const MAX_METADATA_KEY: usize = 64;
 const MAX_METADATA_VALUE: usize = 512;
-const MAX_PARALLEL: u32 = 64;
+pub const MAX_PARALLEL: u32 = 64;
+/// Characters; longer ones are no addresses for [`check_url`].
+pub const MAX_WEBHOOK_URL: usize = 2_048;
 /// Megabytes of a chunk when the client names no size.
 const USUAL_CHUNK_MB: u64 = 5;
 
 /// Body of `POST /chunked-upload-stream`. Its canonical JSON stands for the request in idempotency.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InitRequest {
+    /// Its ending tells of the container; no more is made of it.
+    #[schemars(length(min = 1, max = MAX_FILENAME), pattern(shape::FILENAME))]
     pub filename: String,
     /// Bytes.
+    #[serde(deserialize_with = "whole")]
+    #[schemars(range(min = MIN_FILE_SIZE, max = MAX_FILE_SIZE))]
     pub total_size: u64,
+    /// Binary megabytes of a chunk, 5 if it is not given; `auto`: by the size of the recording.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chunk_size_mb: Option<ChunkSize>,
+    /// Correction by a language model: not in this version.
     #[serde(default)]
+    #[schemars(extend("const" = false))]
     pub use_llm: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub llm_mode: Option<LlmMode>,
+    /// Is told when the job ends. An https address of a name in ASCII; the server has to have a secret for webhooks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MAX_WEBHOOK_URL), pattern(shape::HTTPS))]
     pub webhook_url: Option<String>,
-    /// Two- or three-letter code, or `auto`.
+    /// Two- or three-letter code, or `auto`: it is detected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "shape::language")]
     pub language: Option<String>,
+    /// What the engine is to take as said before: names and terms that it may not know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MAX_PROMPT), pattern(shape::NO_NUL))]
     pub prompt: Option<String>,
+    /// Times of single words.
     #[serde(default)]
     pub word_timestamps: bool,
+    /// Comes back with the job.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "shape::metadata")]
     pub metadata: BTreeMap<String, String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Chunks of the job that are processed at once; the server's own limit holds all the same.
+    #[serde(default, deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = MAX_PARALLEL))]
     pub max_parallel_chunks: Option<u32>,
+    /// Declared checksums: not in this version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "shape::nothing")]
     pub checksum: Option<Value>,
 }
 

@@ -8,4 +8,5 @@ pub mod init;
 pub mod json;
 pub mod language;
 pub mod multipart;
+pub mod number;
 pub mod origin;

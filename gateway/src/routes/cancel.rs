@@ -3,9 +3,11 @@
 use crate::access::Caller;
 use crate::problem::{Code, Problem};
 use crate::request::json::Json;
+use crate::spec::Operation;
 use crate::state::App;
 use crate::uploads;
 use axum::extract::State;
+use schemars::JsonSchema;
 use scriptorium_contracts::JobId;
 use scriptorium_contracts::job::{Input, JobState};
 use serde::{Deserialize, Serialize};
@@ -13,19 +15,28 @@ use serde::{Deserialize, Serialize};
 /// Characters.
 const MAX_REASON: usize = 500;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CancelRequest {
     parent_job_id: JobId,
+    /// For those who read the job's stream.
     #[serde(default)]
+    #[schemars(length(max = MAX_REASON))]
     reason: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct CancelReply {
     message: &'static str,
     parent_job_id: JobId,
     status: JobState,
+}
+
+pub fn describe(operation: &mut Operation<'_>) {
+    operation
+        .says("cancel_upload", "uploads", "Ends a job")
+        .more("Harmless twice.")
+        .problems(&[Code::JobNotFound, Code::JobOver]);
 }
 
 pub async fn cancel(

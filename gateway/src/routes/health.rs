@@ -1,24 +1,50 @@
 //! `GET /healthz` and `GET /readyz` (R65).
 
+use crate::spec::Operation;
 use crate::state::App;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
 use scriptorium_shared::ops::check;
 use serde::Serialize;
+use serde_json::json;
 
 /// The process runs.
-pub async fn healthz() -> impl IntoResponse {
-    ([(header::CACHE_CONTROL, "no-store")], axum::Json(serde_json::json!({"status": "ok"})))
+pub async fn healthz() -> Response {
+    ([(header::CACHE_CONTROL, "no-store")], axum::Json(json!({"status": "ok"}))).into_response()
 }
 
-#[derive(Debug, Serialize)]
+pub fn describe_healthz(operation: &mut Operation<'_>) {
+    let status =
+        json!({ "type": "object", "required": ["status"], "properties": { "status": { "const": "ok" } } });
+    operation.says("healthz", "service", "Whether the process runs").reply(
+        StatusCode::OK,
+        "It does.",
+        "application/json",
+        &status,
+    );
+}
+
+pub fn describe_readyz(operation: &mut Operation<'_>) {
+    operation
+        .says("readyz", "service", "Whether the process can do its work")
+        .reply_of::<Ready>(StatusCode::OK, "It can.")
+        .reply_of::<Ready>(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "It cannot: something that it needs does not answer.",
+        );
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
 struct Ready {
+    /// `ok`, `unavailable` or `shutting_down`.
     status: &'static str,
     checks: Checks,
 }
 
-#[derive(Debug, Serialize)]
+/// `ok`, or what is wrong.
+#[derive(Debug, Serialize, JsonSchema)]
 struct Checks {
     store: &'static str,
     queue: &'static str,

@@ -4,16 +4,19 @@ use crate::access::Caller;
 use crate::estimate;
 use crate::problem::{Code, Problem};
 use crate::request::{idempotency, init::InitRequest, json::Json};
+use crate::spec::Operation;
 use crate::state::App;
 use crate::uploads::{self, UploadUrl};
 use axum::extract::State;
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
+use schemars::JsonSchema;
 use scriptorium_contracts::JobId;
 use scriptorium_shared::jobs::CreatedJob;
 use serde::Serialize;
+use serde_json::json;
 use uuid::Uuid;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct InitReply {
     message: &'static str,
     parent_job_id: JobId,
@@ -31,7 +34,7 @@ pub struct InitReply {
     chunk_info: ChunkInfo,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ChunkInfo {
     total_chunks: u32,
     chunk_size_bytes: u64,
@@ -39,6 +42,40 @@ struct ChunkInfo {
     estimated_processing_seconds: u64,
     /// Chunks of the job that are processed at once.
     max_parallel_chunks: u32,
+}
+
+pub fn describe(operation: &mut Operation<'_>) {
+    let (ok, chunk) =
+        (StatusCode::OK, json!({ "parent_job_id": "$response.body#/parent_job_id", "chunk_index": 0 }));
+    let job = json!({ "parent_job_id": "$response.body#/parent_job_id" });
+    let in_path = [("id", "$response.body#/parent_job_id")];
+    let in_query = [("parent_job_id", "$response.body#/parent_job_id")];
+    operation
+        .says("start_upload", "uploads", "Starts an upload in chunks")
+        .more(
+            "Put each chunk to its `upload_url`, several at once and in any order, tell of it by `POST \
+             /chunk-upload-complete`, and read the job's live stream meanwhile.",
+        )
+        .makes_job()
+        .problems(&[
+            Code::FileTooSmall,
+            Code::FileTooLarge,
+            Code::NotSupportedYet,
+            Code::WebhooksNotConfigured,
+            Code::InvalidHost,
+        ])
+        .replies(&[(ok, "The job, and where its chunks are to be put.")])
+        .link(ok, "upload_status", &in_query, None)
+        .link(ok, "upload_urls", &in_query, None)
+        .link(ok, "fresh_upload_urls", &[], Some(job.clone()))
+        .link(ok, "retry_chunk", &[], Some(chunk))
+        .link(ok, "cancel_upload", &[], Some(job))
+        .link(ok, "job_stream", &in_path, None)
+        .link(ok, "job", &in_path, None)
+        .link(ok, "delete_job", &in_path, None)
+        .link(ok, "transcript", &in_path, None)
+        .link(ok, "transcript_record", &in_path, None)
+        .link(ok, "job_webhooks", &in_path, None);
 }
 
 pub async fn init(

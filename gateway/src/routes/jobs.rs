@@ -5,10 +5,12 @@ use crate::problem::{Code, Problem};
 use crate::request::address::{JobInPath, Parameters};
 use crate::request::cursor;
 use crate::request::json::shorten;
+use crate::spec::Operation;
 use crate::state::App;
 use crate::view::JobView;
 use axum::extract::State;
 use http::StatusCode;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use scriptorium_contracts::job::JobState;
 use scriptorium_contracts::{JobId, Timestamp};
 use scriptorium_shared::jobs::{JobQuery, MAX_LISTED_JOBS};
@@ -20,24 +22,28 @@ const DEFAULT_LIMIT: u32 = 50;
 /// Characters of the part of a file's name that is looked for.
 const MAX_FILENAME: usize = 200;
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ListRequest {
+    /// Jobs of a page; 50 if it is not given.
+    #[schemars(range(min = 1, max = MAX_LISTED_JOBS))]
     limit: Option<u32>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
-    /// States, with commas between them.
+    /// States, with commas between them. Empty ones are left out.
+    #[schemars(schema_with = "states_shape")]
     status: Option<String>,
     /// Milliseconds since 1970; at this time or later.
     created_after: Option<u64>,
     /// Earlier than this time.
     created_before: Option<u64>,
     /// Part of the file's name.
+    #[schemars(length(max = MAX_FILENAME))]
     filename: Option<String>,
     sort: Sort,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum Sort {
     #[default]
     #[serde(rename = "-created_at")]
@@ -46,12 +52,32 @@ pub enum Sort {
     OldestFirst,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ListReply {
     jobs: Vec<JobView>,
     /// Absent at the end of the list.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
+}
+
+pub fn describe_list(operation: &mut Operation<'_>) {
+    let next = [("query.cursor", "$response.body#/next_cursor")];
+    operation
+        .says("jobs", "jobs", "All jobs, the newest first")
+        .problems(&[Code::InvalidCursor])
+        .replies(&[(StatusCode::OK, "A page of them.")])
+        .link(StatusCode::OK, "jobs", &next, None)
+        .link(StatusCode::OK, "job", &[("id", "$response.body#/jobs/0/parent_job_id")], None);
+}
+
+pub fn describe_delete(operation: &mut Operation<'_>) {
+    operation
+        .says("delete_job", "jobs", "Deletes a job and all that is stored of it")
+        .more("A job that is under way is cancelled first.")
+        .replies(&[
+            (StatusCode::OK, "All is gone."),
+            (StatusCode::ACCEPTED, "The job is gone; what is left of it is deleted later."),
+        ]);
 }
 
 pub async fn list(
@@ -95,6 +121,12 @@ fn query(request: &ListRequest) -> Result<JobQuery, Problem> {
     Ok(JobQuery { tenant: None, range, states, filename })
 }
 
+/// For the API's document.
+fn states_shape(schemas: &mut SchemaGenerator) -> Schema {
+    let state = schemas.subschema_for::<JobState>();
+    json_schema!({ "type": "array", "items": { "anyOf": [state, { "const": "" }] } })
+}
+
 fn states(text: &str) -> Result<Vec<JobState>, Problem> {
     let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
     names
@@ -113,7 +145,7 @@ fn name(query: &JobQuery) -> String {
     format!("{tenant:?} {order:?} {} {} {states:?} {filename:?}", from.0, until.0)
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct DeleteReply {
     message: &'static str,
     parent_job_id: JobId,

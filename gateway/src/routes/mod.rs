@@ -1,6 +1,7 @@
 //! One file a resource.
 
 pub mod cancel;
+pub mod docs;
 pub mod error_page;
 pub mod health;
 pub mod init;

@@ -3,23 +3,30 @@
 use crate::access::Caller;
 use crate::problem::{Code, Problem};
 use crate::request::json::Json;
+use crate::request::number::whole;
+use crate::spec::Operation;
 use crate::state::App;
 use crate::uploads;
 use axum::extract::State;
-use scriptorium_contracts::job::{Input, JobState};
+use schemars::JsonSchema;
+use scriptorium_contracts::job::{Input, JobState, MAX_CHUNKS, MAX_FILE_SIZE};
 use scriptorium_contracts::{JobId, objects};
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Notice {
     parent_job_id: JobId,
+    #[serde(deserialize_with = "whole")]
+    #[schemars(range(max = MAX_CHUNKS - 1))]
     chunk_index: u32,
     /// Bytes that the client has put.
+    #[serde(deserialize_with = "whole")]
+    #[schemars(range(max = MAX_FILE_SIZE))]
     actual_size: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct NoticeReply {
     message: &'static str,
     parent_job_id: JobId,
@@ -34,10 +41,23 @@ pub struct NoticeReply {
 }
 
 /// What the client had best do now.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Advice {
     /// The chunk to upload next: others that are uploaded already wait for it.
     next: u32,
+}
+
+pub fn describe(operation: &mut Operation<'_>) {
+    operation
+        .says("chunk_uploaded", "uploads", "Tells that a chunk is uploaded")
+        .more("Harmless twice. A notice that never comes is made up for within seconds: the service looks for itself.")
+        .problems(&[
+            Code::JobNotFound,
+            Code::ChunkOutOfRange,
+            Code::ChunkNotUploaded,
+            Code::SizeMismatch,
+            Code::JobOver,
+        ]);
 }
 
 pub async fn notice(

@@ -1,22 +1,55 @@
 //! `POST /v1/audio/transcriptions`: OpenAI's request, answered by a job of this service (R67).
 
 use crate::access::Caller;
+use crate::openai::error::ErrorDocument;
+use crate::openai::reply::{Plain, Verbose};
 use crate::openai::request::{self, Asked, TRANSCRIPTION};
-use crate::openai::{error, reply, stream::Translator};
+use crate::openai::{error, reply, shape, stream::Translator};
 use crate::problem::{Code, Problem};
 use crate::routes::stream::{HEADERS, reader};
 use crate::routes::{transcript, upload};
+use crate::spec::{ErrorForm, Operation};
 use crate::state::App;
 use crate::stream::frames::Partial;
 use crate::uploads;
-use crate::whole;
+use crate::whole::{self, shape::PROBLEMS};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::{HeaderValue, header};
+use http::{HeaderValue, StatusCode, header};
 use scriptorium_contracts::job::{JobHeader, JobState};
+use serde_json::json;
 use std::convert::Infallible;
+
+pub fn describe(operation: &mut Operation<'_>) {
+    let (ok, whole) = (StatusCode::OK, "The transcript, or a stream of it.");
+    operation
+        .says("openai_transcription", "openai", "OpenAI's `audio/transcriptions`")
+        .more(
+            "As their clients call it, with their errors. What their API defines and this service cannot do is refused, not \
+             ignored. The header `Location` names the record of the job.",
+        )
+        .errors(ErrorForm::OpenAi)
+        .makes_job()
+        .body("In forms of more than 25 MB `file` has to be the last field.", "multipart/form-data", &shape::form())
+        .problems(&PROBLEMS)
+        .problems(&[Code::JobOver, Code::NoTranscript, Code::TranscriptTooLarge, Code::TooManyStreams]);
+    let forms = [operation.schemas().written::<Plain<'_>>(), operation.schemas().written::<Verbose<'_>>()];
+    operation.reply(ok, whole, "application/json", &json!({ "anyOf": forms }));
+    for media_type in ["text/plain", "application/x-subrip", "text/vtt"] {
+        operation.reply(ok, whole, media_type, &json!({ "type": "string" }));
+    }
+    let events = shape::events(operation.schemas());
+    operation.reply_events(ok, whole, &events);
+    let late = operation.schemas().written::<ErrorDocument>();
+    operation.reply_header(ok, "Location", "The record of the job.").reply(
+        StatusCode::GATEWAY_TIMEOUT,
+        "It takes longer; the work goes on.",
+        "application/json",
+        &late,
+    );
+}
 
 pub async fn transcriptions(State(app): State<App>, caller: Caller, request: Request) -> Response {
     answer(&app, &caller, request).await.unwrap_or_else(|problem| error::reply(&problem))

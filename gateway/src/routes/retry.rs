@@ -4,23 +4,28 @@
 use crate::access::Caller;
 use crate::problem::{Code, Problem};
 use crate::request::json::Json;
+use crate::request::number::whole;
+use crate::spec::Operation;
 use crate::state::App;
 use crate::uploads::{self, UploadUrl};
 use axum::extract::State;
 use http::HeaderMap;
+use schemars::JsonSchema;
 use scriptorium_contracts::JobId;
-use scriptorium_contracts::job::{ChunkState, Input, JobHeader, JobState};
+use scriptorium_contracts::job::{ChunkState, Input, JobHeader, JobState, MAX_CHUNKS};
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RetryRequest {
     parent_job_id: JobId,
+    #[serde(deserialize_with = "whole")]
+    #[schemars(range(max = MAX_CHUNKS - 1))]
     chunk_index: u32,
 }
 
 /// What is being done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Put the chunk to `upload.upload_url`.
@@ -31,7 +36,7 @@ pub enum Action {
     None,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct RetryReply {
     parent_job_id: JobId,
     chunk_index: u32,
@@ -40,6 +45,19 @@ pub struct RetryReply {
     status: JobState,
     #[serde(skip_serializing_if = "Option::is_none")]
     upload: Option<UploadUrl>,
+}
+
+pub fn describe(operation: &mut Operation<'_>) {
+    operation
+        .says("retry_chunk", "uploads", "Tries a chunk again: its upload, or its processing")
+        .more("Harmless twice.")
+        .problems(&[
+            Code::JobNotFound,
+            Code::ChunkOutOfRange,
+            Code::ChunkReleased,
+            Code::JobOver,
+            Code::InvalidHost,
+        ]);
 }
 
 pub async fn retry(

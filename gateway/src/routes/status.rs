@@ -4,11 +4,13 @@ use crate::access::Caller;
 use crate::estimate;
 use crate::problem::{Code, Problem};
 use crate::request::address::{self, JobInPath, Parameters};
+use crate::spec::Operation;
 use crate::state::App;
 use crate::timings::Timings;
 use crate::uploads;
 use crate::view::JobView;
 use axum::extract::State;
+use schemars::JsonSchema;
 use scriptorium_contracts::failure::Failure;
 use scriptorium_contracts::job::{ChunkRecord, ChunkState, JobHeader, JobState, TranscriptSummary};
 use scriptorium_contracts::media::MediaInfo;
@@ -16,22 +18,26 @@ use scriptorium_contracts::transcript::{Coverage, Gap};
 use scriptorium_contracts::{JobId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct StatusRequest {
+    #[schemars(with = "JobId")]
     parent_job_id: String,
-    /// Of the chunks, above 1 000 of them.
+    /// Of the chunks, above 1 000 of them; counts from 1.
     #[serde(default)]
+    #[schemars(range(min = 1))]
     page: Option<u32>,
 }
 
 /// A page of the chunks.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct PageRequest {
+    /// Of the chunks, above 1 000 of them; counts from 1.
     #[serde(default)]
+    #[schemars(range(min = 1))]
     page: Option<u32>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct StatusReply {
     #[serde(flatten)]
     job: JobView,
@@ -63,7 +69,7 @@ pub struct StatusReply {
     next: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ChunkStatus {
     chunk_index: u32,
     status: ChunkState,
@@ -75,6 +81,16 @@ struct ChunkStatus {
     /// The chunk whose upload this one waits for.
     #[serde(skip_serializing_if = "Option::is_none")]
     waiting_for: Option<u32>,
+}
+
+pub fn describe(operation: &mut Operation<'_>) {
+    operation
+        .says("upload_status", "uploads", "How far an upload and its job are")
+        .problems(&[Code::InvalidJobId, Code::JobNotFound]);
+}
+
+pub fn describe_of_job(operation: &mut Operation<'_>) {
+    operation.says("job", "jobs", "How far a job is");
 }
 
 pub async fn status(

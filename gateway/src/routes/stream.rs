@@ -3,16 +3,20 @@
 use crate::access::Caller;
 use crate::problem::{Code, Problem};
 use crate::request::address::{JobInPath, Parameters};
+use crate::spec::{Operation, STREAM_TOKEN};
 use crate::state::App;
-use crate::stream::frames::{Frames, Partial};
+use crate::stream::frames::{Frames, Partial, PartialTranscript};
 use crate::stream::hub::{self, Listener};
 use crate::stream::reader::{Reader, Times};
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
 use scriptorium_contracts::JobId;
+use scriptorium_contracts::event::Event;
 use serde::Deserialize;
+use serde_json::json;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -23,13 +27,31 @@ pub const HEADERS: [(HeaderName, HeaderValue); 3] = [
     (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
 ];
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct StreamRequest {
+    /// What `partial_transcript` frames hold: all of the text, or what was added.
     #[serde(default)]
     partial: Partial,
     /// For clients that cannot send the header `Last-Event-ID`.
     #[serde(default)]
     last_event_id: Option<String>,
+}
+
+pub fn describe(operation: &mut Operation<'_>) {
+    let event = operation.schemas().written::<Event>();
+    let text = operation.schemas().written::<PartialTranscript<'_>>();
+    let frames = json!({ "anyOf": [event, text] });
+    operation
+        .says("job_stream", "jobs", "The live stream of a job (server-sent events)")
+        .more(
+            "It begins with the job's first event, or behind the one named by `Last-Event-ID`, at whichever gateway, and ends \
+             with the job; it is also ended after some time (half an hour, unless the server is set otherwise): open it again.",
+        )
+        .secured(STREAM_TOKEN)
+        .header("Last-Event-ID", "The `id` of the last frame that was read.", &json!({ "type": "string" }))
+        .reply_events(StatusCode::OK, "The frames, as they come.", &frames)
+        .reply_empty(StatusCode::NO_CONTENT, "The job is over, and the last frame was read: there is no more to come.")
+        .problems(&[Code::TooManyStreams]);
 }
 
 pub async fn stream(

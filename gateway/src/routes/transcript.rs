@@ -5,39 +5,61 @@ use crate::problem::{Code, Problem};
 use crate::render::{self, Format, Shape};
 use crate::request::accept;
 use crate::request::address::{JobInPath, Parameters};
+use crate::spec::Operation;
 use crate::state::App;
 use crate::uploads;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
 use scriptorium_contracts::JobId;
 use scriptorium_contracts::job::{JobHeader, JobState};
 use scriptorium_contracts::objects::transcript_key;
 use scriptorium_contracts::transcript::Transcript;
 use scriptorium_shared::objects::{Objects, ObjectsError};
 use serde::Deserialize;
+use serde_json::json;
 
 /// Bytes that are read from the object store at once.
 const PIECE: usize = 1 << 20;
 /// The longest transcript that is rendered, in bytes of its JSON: some 200 hours of speech, 80 with times of words.
 const MAX_RENDERED: u64 = 128 << 20;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct TranscriptRequest {
+    /// Without it the header `Accept` decides, and without that it is JSON.
     #[serde(default)]
     format: Option<Format>,
-    /// Characters of a line of subtitles.
+    /// Characters of a line of subtitles. This one and the next two are for srt and vtt.
     #[serde(default)]
+    #[schemars(range(min = 10, max = 200))]
     max_line_width: Option<u32>,
     /// Lines of one subtitle.
     #[serde(default)]
+    #[schemars(range(min = 1, max = 10))]
     max_lines: Option<u32>,
     /// Seconds for which a subtitle is shown.
     #[serde(default)]
+    #[schemars(range(min = 0.5, max = 600.0))]
     max_duration: Option<f64>,
 }
+
+pub fn describe(operation: &mut Operation<'_>) {
+    operation.says("transcript", "jobs", "The transcript of a finished job").problems(&[
+        Code::NotAcceptable,
+        Code::TranscriptNotReady,
+        Code::NoTranscript,
+        Code::TranscriptTooLarge,
+    ]);
+    operation.reply_of::<Transcript>(StatusCode::OK, WHOLE);
+    for format in [Format::Txt, Format::Srt, Format::Vtt] {
+        operation.reply(StatusCode::OK, WHOLE, format.media_type(), &json!({ "type": "string" }));
+    }
+}
+
+const WHOLE: &str = "The whole transcript.";
 
 pub async fn transcript(
     State(app): State<App>,

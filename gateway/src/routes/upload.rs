@@ -4,18 +4,20 @@ use crate::access::Caller;
 use crate::problem::{Code, Problem};
 use crate::request::address::{JobInPath, Parameters};
 use crate::routes::transcript;
+use crate::spec::Operation;
 use crate::state::App;
 use crate::{view, whole};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
 use scriptorium_contracts::failure::Failure;
 use scriptorium_contracts::job::{JobHeader, JobState};
 use scriptorium_contracts::transcript::{Gap, Segment, Transcript};
 use scriptorium_contracts::{JobId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct UploadRequest {
     /// Hold the reply until the job has ended.
     #[serde(default)]
@@ -23,7 +25,8 @@ pub struct UploadRequest {
 }
 
 /// The record of a job, as far as it is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "TranscriptRecord")]
 struct Record {
     id: JobId,
     original_filename: String,
@@ -40,7 +43,7 @@ struct Record {
 }
 
 /// What there is at the end.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct ResultOf {
     text: String,
     language: String,
@@ -53,6 +56,39 @@ struct ResultOf {
     /// Seconds.
     audio_duration: f64,
     chunks_processed: u32,
+}
+
+pub fn describe(operation: &mut Operation<'_>) {
+    let id = [("id", "$response.body#/id")];
+    operation
+        .says("upload_recording", "recordings", "Uploads a recording in one piece, and starts its job")
+        .more(
+            "The fields are those of an upload in chunks; numbers, truth values and `metadata` are written as in JSON. The \
+             request needs a `Content-Length`. In forms of more than 25 MB `file` has to be the last field.",
+        )
+        .makes_job()
+        .body("Up to 10 GB.", "multipart/form-data", &whole::shape::session())
+        .problems(&whole::shape::PROBLEMS);
+    let location = "Where the record is.";
+    let (made, ended) = ("The job is under way.", "The job has ended (`wait=true`).");
+    for (status, description) in [(StatusCode::ACCEPTED, made), (StatusCode::OK, ended)] {
+        operation
+            .reply_of::<Record>(status, description)
+            .reply_header(status, "Location", location)
+            .link(status, "transcript_record", &id, None)
+            .link(status, "job", &id, None)
+            .link(status, "transcript", &id, None)
+            .link(status, "job_stream", &id, None)
+            .link(status, "job_webhooks", &id, None)
+            .link(status, "delete_job", &id, None);
+    }
+}
+
+pub fn describe_get(operation: &mut Operation<'_>) {
+    operation
+        .says("transcript_record", "recordings", "What became of a recording")
+        .reply_of::<Record>(StatusCode::OK, "The record, with the transcript once there is one.")
+        .problems(&[Code::NoTranscript, Code::TranscriptTooLarge]);
 }
 
 pub async fn upload(

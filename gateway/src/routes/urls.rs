@@ -4,31 +4,38 @@ use crate::access::Caller;
 use crate::problem::{Code, Problem};
 use crate::request::address::{self, Parameters};
 use crate::request::json::Json;
+use crate::request::number::whole;
+use crate::spec::Operation;
 use crate::state::App;
 use crate::uploads::{self, PAGE, UploadUrl};
 use axum::extract::State;
 use http::HeaderMap;
+use schemars::JsonSchema;
 use scriptorium_contracts::JobId;
-use scriptorium_contracts::job::{JobHeader, JobState};
+use scriptorium_contracts::job::{JobHeader, JobState, MAX_CHUNKS};
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UrlsRequest {
     parent_job_id: JobId,
     /// Absent: all chunks that are not uploaded yet, in pages.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
+    #[schemars(length(max = PAGE), inner(range(max = MAX_CHUNKS - 1)))]
     chunk_indexes: Option<Vec<u32>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct PageRequest {
+    #[schemars(with = "JobId")]
     parent_job_id: String,
+    /// Of the chunks, above 1 000 of them; counts from 1.
     #[serde(default)]
+    #[schemars(range(min = 1))]
     page: Option<u32>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct UrlsReply {
     parent_job_id: JobId,
     status: JobState,
@@ -43,6 +50,21 @@ pub struct UrlsReply {
     next: Option<String>,
     expires_in_seconds: u64,
     max_parallel_uploads: u32,
+}
+
+pub fn describe_post(operation: &mut Operation<'_>) {
+    operation.says("fresh_upload_urls", "uploads", "Fresh addresses for chunks").problems(&[
+        Code::JobNotFound,
+        Code::ChunkOutOfRange,
+        Code::JobOver,
+        Code::InvalidHost,
+    ]);
+}
+
+pub fn describe_get(operation: &mut Operation<'_>) {
+    operation
+        .says("upload_urls", "uploads", "Addresses for chunks that are not uploaded yet, in pages")
+        .problems(&[Code::InvalidJobId, Code::JobNotFound, Code::JobOver, Code::InvalidHost]);
 }
 
 pub async fn post(

@@ -4,15 +4,17 @@
 use crate::access::Caller;
 use crate::problem::{Code, Problem};
 use crate::request::address::{JobInPath, WebhookInPath};
+use crate::spec::Operation;
 use crate::state::App;
 use axum::extract::State;
 use http::StatusCode;
+use schemars::JsonSchema;
 use scriptorium_contracts::job::{Input, JobHeader};
 use scriptorium_contracts::webhook::{Webhook, WebhookError, WebhookEvent, WebhookState};
 use scriptorium_contracts::{JobId, Timestamp};
 use serde::Serialize;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct WebhooksReply {
     parent_job_id: JobId,
     /// As it was given with the job; absent if none was.
@@ -22,7 +24,8 @@ pub struct WebhooksReply {
     webhooks: Vec<Message>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "WebhookMessage")]
 pub struct Message {
     /// The `webhook-id` of each try.
     webhook_id: String,
@@ -42,7 +45,8 @@ pub struct Message {
     tries: Vec<Try>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "WebhookTry")]
 struct Try {
     at_ms: Timestamp,
     duration_ms: u64,
@@ -51,6 +55,17 @@ struct Try {
     http_status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<WebhookError>,
+}
+
+pub fn describe_list(operation: &mut Operation<'_>) {
+    operation.says("job_webhooks", "webhooks", "What a job's webhook was told, and what came of it");
+}
+
+pub fn describe_redeliver(operation: &mut Operation<'_>) {
+    operation
+        .says("redeliver_webhook", "webhooks", "Sends a message once more")
+        .problems(&[Code::WebhooksNotConfigured])
+        .replies(&[(StatusCode::ACCEPTED, "It will be sent.")]);
 }
 
 pub async fn list(

@@ -6,6 +6,7 @@
 //! until its time has come (at most one interval). Deltas are never left out: each is a pure function of the log.
 
 use super::text::{GrowingText, Keep};
+use schemars::JsonSchema;
 use scriptorium_contracts::event::{Event, EventRecord};
 use serde::Serialize;
 use std::fmt::Write;
@@ -14,7 +15,7 @@ use std::fmt::Write;
 pub const MAX_PARTIAL: usize = 256 << 10;
 
 /// What `partial_transcript` frames hold.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Partial {
     /// All of the text without a gap (or its last part).
@@ -57,26 +58,32 @@ pub struct Frames {
     last_partial: Option<u64>,
 }
 
-#[derive(Serialize)]
-#[serde(tag = "type", rename = "partial_transcript")]
-struct FullText<'a> {
-    partial_transcript: &'a str,
-    /// Chunks that the text reaches over.
-    chunks: u32,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    truncated: bool,
-    /// Characters (Unicode code points) before the text, if it is truncated.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    offset: Option<u64>,
-}
-
-#[derive(Serialize)]
-#[serde(tag = "type", rename = "partial_transcript")]
-struct AddedText<'a> {
-    /// Characters (Unicode code points) before `delta`.
-    offset: u64,
-    delta: &'a str,
-    chunks: u32,
+/// The `data:` of a frame with the text as far as it has no gap. `partial` of the request says which.
+#[derive(Serialize, JsonSchema)]
+#[serde(tag = "type")]
+pub enum PartialTranscript<'a> {
+    /// All of it, or its last part.
+    #[serde(rename = "partial_transcript")]
+    Full {
+        partial_transcript: &'a str,
+        /// Chunks that the text reaches over.
+        chunks: u32,
+        /// The beginning is left out.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        truncated: bool,
+        /// Characters (Unicode code points) before the text, if it is truncated.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        offset: Option<u64>,
+    },
+    /// What was added.
+    #[serde(rename = "partial_transcript")]
+    Added {
+        /// Characters (Unicode code points) before `delta`.
+        offset: u64,
+        delta: &'a str,
+        /// Chunks that the text reaches over.
+        chunks: u32,
+    },
 }
 
 impl Frames {
@@ -127,7 +134,7 @@ impl Frames {
         match self.partial {
             Partial::Delta => {
                 let (offset, delta) = self.text.take_added();
-                send(&AddedText { offset, delta: &delta, chunks: *chunks })
+                send(&PartialTranscript::Added { offset, delta: &delta, chunks: *chunks })
             }
             Partial::Full if superseded => Verdict::Skip,
             Partial::Full => {
@@ -135,7 +142,12 @@ impl Frames {
                 let (before, text) = self.text.kept();
                 let truncated = before > 0;
                 let offset = truncated.then_some(before);
-                send(&FullText { partial_transcript: text, chunks: *chunks, truncated, offset })
+                send(&PartialTranscript::Full {
+                    partial_transcript: text,
+                    chunks: *chunks,
+                    truncated,
+                    offset,
+                })
             }
         }
     }

@@ -149,8 +149,9 @@ impl Incoming {
         headers: &HeaderMap,
     ) -> Result<JobHeader, Problem> {
         let expected = match (&self.upload, self.size) {
-            (Upload::Held, Size::Computed(_)) => self.received,
-            (Upload::Held, Size::Told(told)) => told,
+            // A field behind the file may have told it since.
+            (Upload::Held, Size::Computed(_)) => told(form)?.unwrap_or(self.received),
+            (Upload::Held, Size::Told(size)) => told(form)?.unwrap_or(size),
             (Upload::Writing(_) | Upload::Repeated(_), size) => size.bytes(),
         };
         if expected != self.received {
@@ -241,7 +242,7 @@ fn mismatch(expected: u64, found: u64) -> Problem {
     problem.with("expected_size", expected).with("found_size", found)
 }
 
-/// The size that a field before the file tells.
+/// The size that a field tells.
 pub fn told(form: &Form) -> Result<Option<u64>, Problem> {
     let Some(text) = form.get("total_size")? else { return Ok(None) };
     let wrong = |_| {

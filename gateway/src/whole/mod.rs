@@ -13,6 +13,7 @@
 mod form;
 mod incoming;
 mod receive;
+pub mod shape;
 mod source;
 mod wait;
 mod writer;

@@ -169,5 +169,10 @@ async fn names_that_only_lead_here_are_sent_away() {
             reply.is_problem(421, "foreign_host");
         }
     }
+    // In the form that the route's clients read.
+    let request = house.http.post(house.url("/v1/audio/transcriptions")).header("host", "evil.example");
+    let refused = Reply::of(request).await;
+    assert_eq!((refused.status, refused.content_type.as_str()), (421, "application/json"));
+    assert_eq!(refused.json()["error"]["code"], "foreign_host");
     house.stop().await;
 }

@@ -104,7 +104,14 @@ async fn sizes_that_are_not_told_or_wrong() {
     let mut small = form(&[], b"ten bytes!", &[]);
     small.truncate(small.len() - 2);
     assert_eq!(send(&house, UPLOAD, small).await.status, 202);
-    assert_eq!(open_jobs(&house).await.len(), 2);
+    // Nor need it be told before the file; but it has to be true there, too.
+    for (told, code) in [("9", "length_mismatch"), ("11", "length_mismatch"), ("{}", "invalid_field")] {
+        let body = form(&[], b"ten bytes!", &[("total_size", told)]);
+        send(&house, UPLOAD, body).await.is_problem(422, code);
+    }
+    let body = form(&[], b"ten bytes!", &[("total_size", "10")]);
+    assert_eq!(send(&house, UPLOAD, body).await.status, 202);
+    assert_eq!(open_jobs(&house).await.len(), 3);
     house.stop().await;
 }
 

@@ -11,8 +11,9 @@ pub struct EventRecord {
     pub event: Event,
 }
 
-/// What happened. Serialised form of a frame's `data:`, but for [`Event::TextGrew`].
+/// What happened: the `data:` of a frame of the live stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
     Initialized {
@@ -35,9 +36,10 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         language: Option<String>,
     },
-    /// The first `chunks` chunks are complete: the text without a gap reaches to their end. Readers of the log make
-    /// `partial_transcript` frames of it, from the texts of the `chunk_complete` entries before it; so the log grows
+    /// The first `chunks` chunks are complete: the text without a gap reaches to their end. No frame itself: readers of the
+    /// log make `partial_transcript` frames of it, from the texts of the `chunk_complete` entries before it; so the log grows
     /// linearly with the text.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     TextGrew {
         chunks: u32,
     },
@@ -61,6 +63,7 @@ pub enum Event {
     Expired {},
     /// Stands where an event was that readers have seen and that the store has lost, so that its number is not given to
     /// another one. Not shown.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     Lost {},
     /// A finished job goes on, because a failed chunk is tried again.
     Reopened {},

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Stable names: clients and alerts match on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum FailureCode {
     /// The recording is no audio; the detail says what was found.
@@ -87,6 +88,7 @@ impl FailureCode {
 
 /// A failure as clients see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Failure {
     pub code: FailureCode,
     /// One sentence for the user: what was found and what can be done. No internal text.

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 /// A job: one recording on its way to text. On the wire a lower-case hyphenated UUID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct JobId(Uuid);
 
@@ -35,6 +36,7 @@ impl FromStr for JobId {
 
 /// Milliseconds since 1970-01-01T00:00:00Z. The pure rooms are given the time, they never read a clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Timestamp(pub u64);
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Event `media_info`, and part of the job's status.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MediaInfo {
     /// `wav`, `flac`, `mp3`, …
     pub container: String,

@@ -142,6 +142,7 @@ pub fn written_without_spaces(language: Option<&str>) -> bool {
 
 /// A word of the finished transcript, as in the answers of OpenAI's `audio/transcriptions`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TimedWord {
     /// With its punctuation, and with the space before it: a segment's words one after the other are its text.
     pub word: String,
@@ -154,6 +155,7 @@ pub struct TimedWord {
 
 /// A segment of the finished transcript. Times are milliseconds of the recording, written as seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Segment {
     pub id: u32,
     /// Seconds.
@@ -164,12 +166,14 @@ pub struct Segment {
     pub no_speech_prob: f32,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub language: Option<String>,
-    /// As [`PassageSegment::words`]; within the segment's times, in order, none before the end of the one before.
+    /// Its words, if the job asked for their times and they could be found; else none. Within the segment's times, in order,
+    /// none before the end of the one before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub words: Vec<TimedWord>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum GapReason {
     /// The chunk failed; its failure is in the job's status.
@@ -180,6 +184,7 @@ pub enum GapReason {
 
 /// A stretch of the recording without text because something failed there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Gap {
     /// Seconds.
     pub start: f64,
@@ -189,14 +194,15 @@ pub struct Gap {
 
 /// Where the seconds of the recording went. The sum is the duration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Coverage {
     /// Within a segment with text.
     pub transcribed: f64,
     /// Silence, noise, or what the engine heard no words in.
     pub no_speech: f64,
-    /// Bytes that could not be decoded ([`GapReason::Damaged`]).
+    /// Bytes that could not be decoded (gaps that are `damaged`).
     pub damaged: f64,
-    /// Decoded, but not transcribed ([`GapReason::Failed`]).
+    /// Decoded, but not transcribed (gaps that are `failed`).
     pub failed: f64,
     /// Of a job that was cancelled: its whole recording, as nothing of it is kept.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -211,6 +217,7 @@ fn is_zero(seconds: &f64) -> bool {
 /// The finished transcript. A pure function of the recording, the engine and the options: it holds nothing of chunk
 /// sizes, workers, retries or the time of day.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Transcript {
     pub version: u16,
     pub text: String,

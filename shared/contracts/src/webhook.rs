@@ -12,6 +12,7 @@ pub const MAX_TRIES_KEPT: usize = 16;
 
 /// What happened. The names are part of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum WebhookEvent {
     #[serde(rename = "job.completed")]
     Completed,
@@ -56,7 +57,9 @@ impl WebhookEvent {
     }
 }
 
+/// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum WebhookState {
     /// Not taken yet; it is tried (again) when it is due.
@@ -70,6 +73,7 @@ pub enum WebhookState {
 
 /// Why a try had no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum WebhookError {
     /// The address is not one of the public network, or not one of https.

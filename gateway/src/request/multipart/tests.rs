@@ -1,39 +1,6 @@
+use super::check::{check, read};
 use super::*;
 use proptest::prelude::*;
-
-/// A part as it was read: field, file name, position, bytes.
-type Part = (String, Option<String>, u64, Vec<u8>);
-
-fn read(boundary: &str, body: &[u8], cuts: &[usize]) -> Result<Vec<Part>, Malformed> {
-    let (mut reader, mut parts, mut open, mut ended) = (Reader::new(boundary), Vec::new(), false, false);
-    let mut rest = body;
-    let mut cuts = cuts.iter().cycle();
-    loop {
-        while let Some(event) = reader.event()? {
-            assert!(!ended, "{event:?} after the end");
-            match event {
-                Event::Part { head, first } => {
-                    assert!(!std::mem::replace(&mut open, true));
-                    parts.push((head.name, head.filename, first, Vec::new()));
-                }
-                Event::Data(bytes) => {
-                    assert!(open && !bytes.is_empty());
-                    parts.last_mut().unwrap().3.extend_from_slice(&bytes);
-                }
-                Event::PartEnd => assert!(std::mem::replace(&mut open, false)),
-                Event::End => ended = true,
-            }
-        }
-        if rest.is_empty() {
-            reader.finish()?;
-            assert!(ended && !open);
-            return Ok(parts);
-        }
-        let cut = cuts.next().map_or(rest.len(), |cut| (*cut).clamp(1, rest.len()));
-        reader.push(&rest[..cut]);
-        rest = &rest[cut..];
-    }
-}
 
 /// As clients write it: fields, then the file, then the boundary with dashes and `tail`.
 fn written(boundary: &str, fields: &[(String, String)], file: &[u8], tail: &[u8]) -> Vec<u8> {
@@ -71,6 +38,22 @@ fn content(boundary: &str, pieces: &[u8], noise: &[u8]) -> Vec<u8> {
     }
     content
 }
+
+/// What a form is made of; the first one stands for any byte.
+const FRAGMENTS: [&[u8]; 12] = [
+    b"",
+    b"--b",
+    b"\r\n--b",
+    b"--",
+    b"\r\n",
+    b"\r",
+    b"\n",
+    b" \t",
+    b"Content-Disposition: form-data; name=\"a\"",
+    b"content-disposition:form-data;name=file;filename=\"x\\\"y\"",
+    b"Content-Length: 3",
+    b": ;=\"",
+];
 
 const BOUNDARY: &str = "[a-zA-Z0-9'()+_,./:=?-]{1,70}";
 
@@ -124,6 +107,19 @@ proptest! {
         let _ = read(&boundary, &spoilt, &cuts);
     }
 
+    /// As the fuzz target does, on what is nearly a form.
+    #[test]
+    fn pieces_mean_nothing(cuts: [u8; 2], parts in proptest::collection::vec(0usize..FRAGMENTS.len(), 0..40), noise: [u8; 8]) {
+        let mut input = cuts.to_vec();
+        for (at, part) in parts.iter().enumerate() {
+            input.extend_from_slice(FRAGMENTS[*part]);
+            if *part == 0 {
+                input.push(noise[at % noise.len()]);
+            }
+        }
+        check(&input);
+    }
+
     #[test]
     fn noise_is_refused(noise in proptest::collection::vec(any::<u8>(), 0..3_000), cut in 1usize..100) {
         prop_assert!(read("boundary", &noise, &[cut]).is_err());
@@ -155,6 +151,19 @@ fn what_is_no_form_is_told() {
     assert!(matches!(refused("--b\r\n\r\nx"), Malformed::Head(_)));
     assert_eq!(refused(&format!("{head}\r\nx\r\n--b--{}", "y".repeat(2_000))), Malformed::Rest);
     assert_eq!(refused(""), Malformed::CutOff);
+}
+
+/// The longest head is taken in whatever pieces it comes.
+#[test]
+fn a_head_of_the_greatest_length() {
+    let first = "--b\r\nContent-Disposition: form-data; name=\"a\"\r\nX: ";
+    // Without the boundary before it, and its own end.
+    let filled = first.len() - "--b".len();
+    let body = |length: usize| format!("{first}{}\r\n\r\nz\r\n--b--", "x".repeat(length - filled));
+    for cuts in [&[1][..], &[3], &[usize::MAX]] {
+        assert!(read("b", body(MAX_HEAD).as_bytes(), cuts).is_ok(), "{cuts:?}");
+        assert_eq!(read("b", body(MAX_HEAD + 1).as_bytes(), cuts), Err(Malformed::LongHead), "{cuts:?}");
+    }
 }
 
 #[test]

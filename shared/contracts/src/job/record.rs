@@ -9,8 +9,9 @@ use crate::{failure::Failure, ids::JobId, ids::Timestamp, media::MediaInfo};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// R85.
+/// The state of a job (R85).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
     Created,
@@ -37,8 +38,9 @@ impl JobState {
     }
 }
 
-/// R85.
+/// The state of a chunk (R85).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ChunkState {
     Pending,
@@ -50,7 +52,9 @@ pub enum ChunkState {
     Failed,
 }
 
+/// When a language model corrects the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LlmMode {
     PerChunk,
