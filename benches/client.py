@@ -28,6 +28,8 @@ class Serve:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
+        # What is measured is the work, not what is remembered of it.
+        settings = {"cache_ttl_seconds": 0, **settings}
         self.binary, self.settings = binary, {f"SCRIPTORIUM_{k.upper()}": str(v) for k, v in settings.items()}
         self.peak_mib = 0.0
 

@@ -1,9 +1,9 @@
 //! The command line.
 
 use crate::config::{
-    ApiKey, BrokerArgs, BucketArgs, ConfigError, DirectoryArgs, DrainArgs, EngineArgs, JobStoreArgs, KeyArgs,
-    LimitArgs, LimiterArgs, LogArgs, NetworkArgs, OpsArgs, OwnLimitArgs, PartArgs, StorageArgs, SweepArgs,
-    TenantArgs, TlsArgs, WebhookArgs, with_settings,
+    ApiKey, BrokerArgs, BucketArgs, CacheArgs, CacheFileArgs, CacheServiceArgs, ConfigError, DirectoryArgs,
+    DrainArgs, EngineArgs, JobStoreArgs, KeyArgs, LimitArgs, LimiterArgs, LogArgs, NetworkArgs, OpsArgs,
+    OwnLimitArgs, PartArgs, StorageArgs, SweepArgs, TenantArgs, TlsArgs, WebhookArgs, with_settings,
 };
 use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -101,6 +101,10 @@ pub struct ServeArgs {
     pub storage: StorageArgs,
     #[command(flatten, next_help_heading = "Speech to text")]
     pub engine: EngineArgs,
+    #[command(flatten)]
+    pub cache: CacheArgs,
+    #[command(flatten)]
+    pub cache_file: CacheFileArgs,
     #[command(flatten, next_help_heading = "Limits and times")]
     pub limits: LimitArgs,
     #[command(flatten)]
@@ -151,6 +155,10 @@ pub struct WorkerArgs {
     pub limiter: LimiterArgs,
     #[command(flatten, next_help_heading = "Speech to text")]
     pub engine: EngineArgs,
+    #[command(flatten)]
+    pub cache: CacheArgs,
+    #[command(flatten)]
+    pub cache_service: CacheServiceArgs,
     #[command(flatten, next_help_heading = "Limits and times")]
     pub part: PartArgs,
     #[command(flatten)]
@@ -381,6 +389,10 @@ pub struct TranscribeArgs {
     /// Also tell when each word is said, in the JSON form
     #[arg(long, env = "SCRIPTORIUM_WORD_TIMESTAMPS", value_parser = BoolishValueParser::new())]
     pub word_timestamps: bool,
+
+    /// Take nothing from the server's cache of texts, and leave nothing there
+    #[arg(long, env = "SCRIPTORIUM_NO_CACHE", value_parser = BoolishValueParser::new())]
+    pub no_cache: bool,
 
     /// Megabytes of one chunk, 1 to 100, or `auto`. The text does not depend on it
     #[arg(long, env = "SCRIPTORIUM_CHUNK_SIZE_MB", value_name = "N|auto", default_value = "auto", value_parser = chunk_size)]

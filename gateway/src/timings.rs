@@ -84,9 +84,9 @@ mod tests {
         let ended_at = header.created_at.plus(11_250);
         header.state = JobState::Completed;
         header.finished_at = Some(ended_at.plus(500));
-        header.work = Work { decode_ms: 4_000, engine_ms: 90_000 };
+        header.work = Work { decode_ms: 4_000, engine_ms: 90_000, ..Work::default() };
         // Three parts of a chunk, side by side.
-        let work = Work { decode_ms: 1_000, engine_ms: 11_000 };
+        let work = Work { decode_ms: 1_000, engine_ms: 11_000, ..Work::default() };
         header.path = Some(CriticalPath {
             chunk: 2,
             upload_ms: 7_000,

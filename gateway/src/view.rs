@@ -24,6 +24,10 @@ pub struct JobView {
     /// Percent of all, as in `progress_update`.
     pub progress: u8,
     pub media: Option<MediaInfo>,
+    /// Windows of speech, of up to 30 s each, that workers have put into text, tries that failed included.
+    pub windows: u32,
+    /// Those of them whose text was known from earlier work on the same sound.
+    pub cache_hits: u32,
     /// Why the job failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
@@ -61,6 +65,8 @@ impl From<JobHeader> for JobView {
             total_size: header.total_size,
             chunk_size_bytes: header.chunk_size,
             media: header.media,
+            windows: header.work.windows,
+            cache_hits: header.work.cache_hits,
             error: header.failure,
             duration: header.summary.as_ref().map(|summary| summary.duration),
             language: header.summary.map(|summary| summary.language),

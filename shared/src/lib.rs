@@ -1,4 +1,4 @@
-//! What all roles of Scriptorium share: the ports to the outside (job store, queue, bus, object store), each with its
+//! What all roles of Scriptorium share: the ports to the outside (job store, queue, bus, object store, cache), each with its
 //! adapters, and [`jobs`], the loop that advances a job through them.
 //!
 //! A port is an enum with one variant an adapter, its promises in prose, and a suite in [`testing`] that every
@@ -8,6 +8,7 @@
 //! with it the clients of the services, again and again.
 
 pub mod bus;
+pub mod cache;
 pub mod clock;
 pub mod jobs;
 pub mod limiter;

@@ -1,5 +1,6 @@
 //! Recordings for the tests, made of the committed sample with ffmpeg.
 
+use crate::dice::Dice;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -16,11 +17,15 @@ pub fn sample_text() -> String {
 
 /// The sample as ffmpeg makes it with `arguments`, e.g. `["-b:a", "64k"]`, in the container that `ending` names.
 pub fn converted(arguments: &[&str], ending: &str) -> Vec<u8> {
+    convert(&sample(), arguments, ending)
+}
+
+fn convert(source: &Path, arguments: &[&str], ending: &str) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join(format!("recording.{ending}"));
     let output = Command::new("ffmpeg")
         .args(["-hide_banner", "-loglevel", "error", "-nostdin", "-y", "-i"])
-        .arg(sample())
+        .arg(source)
         .args(["-map_metadata", "-1", "-fflags", "+bitexact", "-flags:a", "+bitexact"])
         .args(arguments)
         .arg(&target)
@@ -42,6 +47,64 @@ pub fn generated(source: &str) -> Vec<u8> {
         .expect("ffmpeg is needed: scripts/setup.sh installs it");
     assert!(status.success());
     std::fs::read(target).unwrap()
+}
+
+/// Samples a second of [`speech`].
+pub const SPEECH_RATE: usize = 16_000;
+
+/// Real speech of so many seconds, 16 kHz mono: the sentences of the sample, in an order that is another one each time round and
+/// that depends on the seed. So however long it is, hardly a minute of it comes twice.
+pub fn speech(seconds: usize, seed: u64) -> Vec<i16> {
+    /// The sample has 0.35 s of silence after each sentence.
+    const PAUSE: usize = SPEECH_RATE * 3 / 10;
+    let samples = samples(&converted(&["-ar", "16000", "-c:a", "pcm_s16le", "-f", "s16le"], "raw"));
+    let (mut sentences, mut from, mut silent) = (Vec::new(), 0, 0);
+    for (at, sample) in samples.iter().enumerate() {
+        if sample.unsigned_abs() > 8 {
+            if silent >= PAUSE {
+                sentences.push(&samples[from..at]);
+                from = at;
+            }
+            silent = 0;
+        } else {
+            silent += 1;
+        }
+    }
+    sentences.push(&samples[from..]);
+    assert_eq!(sentences.len(), 32, "the sample's sentences");
+    let (mut dice, mut speech) = (Dice::new(seed), Vec::new());
+    while speech.len() < seconds * SPEECH_RATE {
+        dice.shuffle(&mut sentences);
+        speech.extend(sentences.concat());
+    }
+    speech.truncate(seconds * SPEECH_RATE);
+    speech
+}
+
+/// Such samples as a 16-bit WAV file.
+pub fn wav(samples: &[i16]) -> Vec<u8> {
+    let (size, rate) = (2 * samples.len() as u32, SPEECH_RATE as u32);
+    let mut bytes = b"RIFF".to_vec();
+    bytes.extend((36 + size).to_le_bytes());
+    bytes.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+    bytes.extend(rate.to_le_bytes());
+    bytes.extend((2 * rate).to_le_bytes());
+    bytes.extend(b"\x02\0\x10\0data");
+    bytes.extend(size.to_le_bytes());
+    bytes.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+    bytes
+}
+
+/// The same in another form, as ffmpeg makes it with `arguments`.
+pub fn encoded(samples: &[i16], arguments: &[&str], ending: &str) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("speech.wav");
+    std::fs::write(&source, wav(samples)).unwrap();
+    convert(&source, arguments, ending)
+}
+
+fn samples(bytes: &[u8]) -> Vec<i16> {
+    bytes.chunks_exact(2).map(|sample| i16::from_le_bytes([sample[0], sample[1]])).collect()
 }
 
 fn words(text: &str) -> Vec<String> {
@@ -85,6 +148,24 @@ fn distances(reference: &str, text: &str) -> (Vec<usize>, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_speech_is_the_same_for_the_same_seed_and_nothing_of_it_comes_twice() {
+        let one = speech(600, 7);
+        assert_eq!(one.len(), 600 * SPEECH_RATE);
+        assert!(speech(600, 7) == one && speech(600, 8) != one);
+        assert!(speech(300, 7) == one[..300 * SPEECH_RATE]);
+        let pieces: Vec<&[i16]> = one.chunks_exact(20 * SPEECH_RATE).collect();
+        assert!((1..pieces.len()).all(|at| !pieces[..at].contains(&pieces[at])));
+        assert_eq!(
+            &wav(&one[..3])[40..],
+            [6, 0, 0, 0]
+                .iter()
+                .copied()
+                .chain(one[..3].iter().flat_map(|x| x.to_le_bytes()))
+                .collect::<Vec<_>>()
+        );
+    }
 
     #[test]
     fn counts_word_errors() {

@@ -62,6 +62,8 @@ impl Server {
             .arg(self.data.path().join("data"))
             .env("SCRIPTORIUM_MODELS_DIR", models_dir())
             .env("SCRIPTORIUM_LOG", "info")
+            // Tests compare what is computed, not what was remembered; those of the cache say so.
+            .env("SCRIPTORIUM_CACHE_TTL_SECONDS", "0")
             .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::null())
             .stderr(log);

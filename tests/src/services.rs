@@ -170,6 +170,11 @@ impl Services {
         self.s3("PUT", &format!("/{key}"), "left behind");
     }
 
+    /// What Redis answers to a command in one line, by its protocol: the first line of it.
+    pub fn redis(&self, command: &str) -> String {
+        ask_redis(&self.setting("SCRIPTORIUM_REDIS_URL"), command)
+    }
+
     fn s3(&self, method: &str, key: &str, body: &str) -> String {
         // The signing that the scripts have already; a client of S3 is a large dependency.
         let program = "import runpy, sys\n\
@@ -218,12 +223,18 @@ fn port_in(address: &str) -> u16 {
 
 /// What another test has left in the database.
 fn empty_redis(url: &str) {
+    assert_eq!(ask_redis(url, "FLUSHDB"), "+OK");
+}
+
+/// The first line of the answer.
+fn ask_redis(url: &str, command: &str) -> String {
     let (start, database) = url.rsplit_once('/').unwrap();
     let password = start.split_once("://:").and_then(|(_, rest)| rest.rsplit_once('@')).unwrap().0;
     let mut redis = TcpStream::connect((Ipv4Addr::LOCALHOST, port_in(url))).unwrap();
-    write!(redis, "AUTH {password}\r\nSELECT {database}\r\nFLUSHDB\r\n").unwrap();
+    write!(redis, "AUTH {password}\r\nSELECT {database}\r\n{command}\r\n").unwrap();
     let answers: Vec<String> = BufReader::new(redis).lines().take(3).map(Result::unwrap).collect();
-    assert_eq!(answers, ["+OK"; 3]);
+    assert_eq!(answers[..2], ["+OK"; 2]);
+    answers[2].clone()
 }
 
 fn checked(what: &str, output: &Output) -> String {

@@ -84,6 +84,7 @@ mod tests {
             part: None,
             divide: false,
             redo: None,
+            tenant: None,
             alone: false,
         }
     }

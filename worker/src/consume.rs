@@ -1,5 +1,6 @@
 //! Takes chunks from the queue, as many at once as there are slots.
 
+use crate::cache::WindowCache;
 use crate::engine::Engine;
 use crate::meter::Meter;
 use crate::task::{self, TaskContext};
@@ -36,6 +37,7 @@ pub enum WorkerError {
 pub fn run(
     config: WorkerConfig,
     engine: Arc<dyn Engine>,
+    cache: WindowCache,
     queue: Queue,
     objects: Objects,
     shutdown: CancellationToken,
@@ -43,7 +45,7 @@ pub fn run(
     Box::pin(async move {
         let slots = config.slots.max(1);
         let mut tasks = queue.consume(Topic::Tasks, slots).await?;
-        let context = Arc::new(TaskContext::new(config, engine, queue, objects, shutdown.clone()));
+        let context = Arc::new(TaskContext::new(config, (engine, cache), queue, objects, shutdown.clone()));
         let mut running = JoinSet::new();
         loop {
             tokio::select! {
@@ -114,8 +116,9 @@ async fn work(context: &TaskContext, task: &ChunkTask, delivery: Delivery) {
         settle(delivery.requeue().await);
         return;
     };
-    log_outcome(&report, begun.elapsed());
-    answer(context, task, delivery, report, meter.work(begun.elapsed())).await;
+    let work = meter.work(begun.elapsed());
+    log_outcome(&report, begun.elapsed(), work);
+    answer(context, task, delivery, report, work).await;
 }
 
 /// State first: the task is acknowledged only after its report is safe in the queue.
@@ -147,13 +150,15 @@ async fn give_signs_of_life(context: &TaskContext, task: &ChunkTask) {
     }
 }
 
-fn log_outcome(report: &Report, took: Duration) {
-    let seconds = took.as_secs_f64();
+fn log_outcome(report: &Report, took: Duration, work: Work) {
+    let (seconds, Work { windows, cache_hits, .. }) = (took.as_secs_f64(), work);
     match report {
-        Report::Completed { result } => info!(passages = result.passages.len(), seconds, "chunk done"),
+        Report::Completed { result } => {
+            info!(passages = result.passages.len(), windows, cache_hits, seconds, "chunk done")
+        }
         Report::Planned { parts } => info!(parts = parts.len(), seconds, "chunk divided"),
-        Report::PartCompleted {} => info!(seconds, "part done"),
-        Report::Redone {} => info!(seconds, "passages done again"),
+        Report::PartCompleted {} => info!(windows, cache_hits, seconds, "part done"),
+        Report::Redone {} => info!(windows, cache_hits, seconds, "passages done again"),
         Report::NeedsChunk { needed } => debug!(needed, seconds, "chunk waits for another one"),
         Report::Failed { failure } => {
             warn!(code = ?failure.code, detail = %failure.detail, seconds, "chunk failed")

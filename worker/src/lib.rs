@@ -1,9 +1,10 @@
 //! The worker: decodes byte-range chunks and turns them into text.
 //!
-//! `scriptorium-media` finds packets, cuts and passages in bytes; `engine` turns windows of samples into text; `task`
-//! joins the two for one chunk; `consume` takes chunks from the queue.
+//! `scriptorium-media` finds packets, cuts and passages in bytes; `engine` turns windows of samples into text, and
+//! `cache` knows what it has answered before; `task` joins them for one chunk; `consume` takes chunks from the queue.
 
 mod answers;
+mod cache;
 mod chunk_source;
 mod consume;
 pub mod engine;
@@ -14,4 +15,5 @@ mod redo;
 mod slots;
 mod task;
 
+pub use cache::{CacheSettings, WindowCache};
 pub use consume::{WorkerConfig, WorkerError, run};

@@ -1,7 +1,7 @@
-//! Where the time of a task goes.
+//! Where the time of a task goes, and what was known already.
 
 use scriptorium_contracts::message::Work;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Of one task.
@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 pub(crate) struct Meter {
     /// Milliseconds in which windows were with the engine.
     engine_ms: AtomicU64,
+    windows: AtomicU32,
+    /// Of the windows.
+    cache_hits: AtomicU32,
 }
 
 impl Meter {
@@ -17,11 +20,22 @@ impl Meter {
         Busy { meter: self, since: Instant::now() }
     }
 
+    /// A window has its text; `known`: from the cache.
+    pub fn window(&self, known: bool) {
+        self.windows.fetch_add(1, Ordering::Relaxed);
+        self.cache_hits.fetch_add(u32::from(known), Ordering::Relaxed);
+    }
+
     /// Of a task that has taken so long.
     pub fn work(&self, took: Duration) -> Work {
         let whole = milliseconds(took);
         let engine_ms = self.engine_ms.load(Ordering::Relaxed).min(whole);
-        Work { decode_ms: whole - engine_ms, engine_ms }
+        Work {
+            decode_ms: whole - engine_ms,
+            engine_ms,
+            windows: self.windows.load(Ordering::Relaxed),
+            cache_hits: self.cache_hits.load(Ordering::Relaxed),
+        }
     }
 }
 
@@ -58,7 +72,12 @@ mod tests {
         let work = meter.work(took);
         assert!(work.engine_ms >= 40 && work.decode_ms >= 38, "{work:?}");
         assert_eq!(u128::from(work.engine_ms + work.decode_ms), took.as_millis());
+        for known in [true, false, true] {
+            meter.window(known);
+        }
+        let work = meter.work(took);
+        assert_eq!((work.windows, work.cache_hits), (3, 2));
         // A clock that goes on while nobody looks does not make the sum longer than the whole.
-        assert_eq!(meter.work(Duration::ZERO), Work::default());
+        assert_eq!(meter.work(Duration::ZERO), Work { windows: 3, cache_hits: 2, ..Work::default() });
     }
 }

@@ -1,6 +1,7 @@
 //! Passages of one chunk: decoded on one side, transcribed on the other, a few windows apart.
 
-use crate::engine::{self, Detected, Engine, EngineError, Window, WindowText, WindowWord};
+use crate::cache::Known;
+use crate::engine::{self, Detected, EngineError, Window, WindowText, WindowWord};
 use crate::meter::Meter;
 use crate::task::TaskError;
 use futures::future::{BoxFuture, FutureExt, Shared};
@@ -62,7 +63,7 @@ type SharedDetection = Shared<BoxFuture<'static, Result<Detected, Arc<EngineErro
 
 /// Transcribes the windows as they come; the results are in the order of the passages.
 pub(crate) async fn transcribe(
-    engine: &Arc<dyn Engine>,
+    engine: &Known,
     options: &JobOptions,
     plans: &[PassagePlan],
     mut pieces: mpsc::Receiver<Piece>,
@@ -96,6 +97,7 @@ pub(crate) async fn transcribe(
             },
             Some(done) = in_engine.next() => {
                 let written: Written = done?;
+                meter.window(written.known);
                 if let Some(passage) = passages.get_mut(written.passage) {
                     append(passage, written);
                 }
@@ -113,41 +115,45 @@ struct Written {
     /// Samples from the start of the passage.
     start: u64,
     text: WindowText,
+    /// It was known from earlier work.
+    known: bool,
     /// How sure the model was of the language, where it chose it.
     language_probability: Option<f32>,
 }
 
 /// One window. The passage's language is the one of its first window with speech, so it depends on no order of arrival.
 fn window(
-    engine: &Arc<dyn Engine>,
+    engine: &Known,
     options: &JobOptions,
     piece: Piece,
     detection: &mut Option<(usize, SharedDetection)>,
 ) -> impl Future<Output = Result<Written, TaskError>> + use<> {
     let Piece { passage, start, samples } = piece;
+    // `true`: in this window itself.
     let detected = match (&options.language, &*detection) {
         (Some(_), _) => None,
-        (None, Some((of, shared))) if *of == passage => Some(shared.clone()),
+        (None, Some((of, shared))) if *of == passage => Some((shared.clone(), false)),
         (None, _) => {
-            let (engine, samples) = (Arc::clone(engine), samples.clone());
+            let (engine, samples) = (engine.clone(), samples.clone());
             let detect = async move { engine.detect_language(samples).await.map_err(Arc::new) };
             let shared = detect.boxed().shared();
             *detection = Some((passage, shared.clone()));
-            Some(shared)
+            Some((shared, true))
         }
     };
-    let (engine, given, prompt) = (Arc::clone(engine), options.language.clone(), options.prompt.clone());
+    let (engine, given, prompt) = (engine.clone(), options.language.clone(), options.prompt.clone());
     let word_timestamps = options.word_timestamps;
     async move {
-        let (language, language_probability) = match detected {
-            Some(detected) => {
-                let Detected { language, probability } = detected.await.map_err(detection_failed)?;
-                (Some(language), engine.info().multilingual.then_some(probability))
+        let (language, detected, language_probability) = match detected {
+            Some((detection, here)) => {
+                let Detected { language, probability } = detection.await.map_err(detection_failed)?;
+                (Some(language), here, engine.is_multilingual().then_some(probability))
             }
-            None => (given, None),
+            None => (given, false, None),
         };
-        let text = engine.transcribe(Window { samples, language, prompt, word_timestamps }).await?;
-        Ok(Written { passage, start, text, language_probability })
+        let window = Window { samples, language, detected, prompt, word_timestamps };
+        let (text, known) = engine.transcribe(window).await?;
+        Ok(Written { passage, start, text, known, language_probability })
     }
 }
 

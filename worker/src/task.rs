@@ -1,6 +1,7 @@
 //! One chunk, or a part of one: from its task to the report.
 
 use crate::answers::Answers;
+use crate::cache::WindowCache;
 use crate::chunk_source::ChunkSource;
 use crate::consume::{PublishError, WorkerConfig, publish};
 use crate::engine::{Engine, EngineError};
@@ -36,6 +37,7 @@ const PIECES_AHEAD: usize = 4;
 pub(crate) struct TaskContext {
     pub config: WorkerConfig,
     pub engine: Arc<dyn Engine>,
+    pub cache: WindowCache,
     pub queue: Queue,
     pub objects: Objects,
     pub shutdown: CancellationToken,
@@ -47,14 +49,14 @@ pub(crate) struct TaskContext {
 impl TaskContext {
     pub fn new(
         config: WorkerConfig,
-        engine: Arc<dyn Engine>,
+        (engine, cache): (Arc<dyn Engine>, WindowCache),
         queue: Queue,
         objects: Objects,
         shutdown: CancellationToken,
     ) -> Self {
         let slots = Slots::new(config.slots);
         let (init_sections, answers) = (Mutex::default(), Answers::default());
-        Self { config, engine, queue, objects, shutdown, slots, init_sections, answers }
+        Self { config, engine, cache, queue, objects, shutdown, slots, init_sections, answers }
     }
 
     fn known_init_section(&self, job: JobId) -> Option<Arc<InitSection>> {
@@ -203,7 +205,8 @@ pub(crate) async fn transcribe(
     let (send, pieces) = mpsc::channel::<Piece>(PIECES_AHEAD);
     let own = plans.to_vec();
     let decode = blocking(move || passage::decode(&*source, &init, &own, &send));
-    let write = passage::transcribe(&context.engine, &task.options, plans, pieces, meter);
+    let engine = context.cache.before(&context.engine, task);
+    let write = passage::transcribe(&engine, &task.options, plans, pieces, meter);
     let (decoded, written) = tokio::join!(decode, write);
     // The decoder's error is the cause where both failed.
     let damaged = decoded??;

@@ -20,6 +20,9 @@ pub struct NewUpload {
     /// Left out if not asked for: servers of earlier versions refuse it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub word_timestamps: bool,
+    /// `false`, or left out as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub use_cache: Option<bool>,
 }
 
 /// Its reply.
@@ -116,6 +119,10 @@ pub struct JobDetails {
     pub language: Option<String>,
     #[serde(default)]
     pub error: Option<Failure>,
+    #[serde(default)]
+    pub windows: u32,
+    #[serde(default)]
+    pub cache_hits: u32,
     #[serde(default)]
     pub timings: Option<Timings>,
 }
@@ -215,7 +222,12 @@ mod tests {
             read(progress),
             Frame::ProgressUpdate { progress: 7, uploaded_chunks: 2, completed_chunks: 1 }
         );
-        let complete = Event::ChunkComplete { chunk_index: 0, text: "a".into(), language: Some("en".into()) };
+        let complete = Event::ChunkComplete {
+            chunk_index: 0,
+            text: "a".into(),
+            language: Some("en".into()),
+            from_cache: true,
+        };
         let frame = Frame::ChunkComplete { chunk_index: 0, text: "a".into(), language: Some("en".into()) };
         assert_eq!(read(complete), frame);
         let partial = serde_json::json!({"type": "partial_transcript", "partial_transcript": "a"});

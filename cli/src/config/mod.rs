@@ -3,6 +3,7 @@
 //! The comments of the fields are the help text and, with it, `docs/config.md`.
 
 mod access;
+mod cache;
 mod engine;
 mod file;
 mod limits;
@@ -18,6 +19,7 @@ mod values;
 mod webhook;
 
 pub use access::{ApiKey, DirectoryArgs, KeyArgs, OwnLimitArgs, TenantArgs};
+pub use cache::{CacheArgs, CacheFileArgs, CacheServiceArgs};
 pub use engine::{EngineArgs, EngineChoice, EngineKind};
 pub use file::with_settings;
 pub use limits::{LimitArgs, parallel_chunks};

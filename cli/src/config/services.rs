@@ -43,7 +43,8 @@ impl JobStoreArgs {
 
 #[derive(Args, Clone, Debug)]
 pub struct LimiterArgs {
-    /// Only with engine `openai`: the Redis in which the calls of all workers are counted. It is a secret too
+    /// The Redis in which workers share what they keep (`--cache-ttl-seconds`) and, with engine `openai`, count their calls; for
+    /// the latter it has to be given. It is a secret too
     #[arg(long, env = "SCRIPTORIUM_REDIS_URL", value_name = "URL", hide_env_values = true)]
     pub redis_url: Option<String>,
 }

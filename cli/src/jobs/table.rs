@@ -63,6 +63,9 @@ pub fn details(job: &JobDetails) -> String {
     if let Some(error) = &job.error {
         line("error", plain(&error.detail, 1_000));
     }
+    if job.windows > 0 {
+        line("speech", format!("{} windows, {} of them from the cache", job.windows, job.cache_hits));
+    }
     if let Some(times) = &job.timings {
         line(
             "time",

@@ -4,10 +4,11 @@ use super::{Frame, RoleError, services};
 use crate::args::WorkerArgs;
 use crate::config::{ConfigError, EngineChoice};
 use crate::engine;
+use scriptorium_shared::cache::{Cache, RedisCache};
 use scriptorium_shared::limiter::{EmbeddedLimiter, Limiter, RedisLimiter};
 use scriptorium_shared::ops::Needs;
 use scriptorium_shared::tls::Tls;
-use scriptorium_worker::WorkerConfig;
+use scriptorium_worker::{WindowCache, WorkerConfig};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ pub async fn worker(args: &WorkerArgs) -> Result<(), RoleError> {
     args.broker.check()?;
     args.bucket.check()?;
     args.limiter.check()?;
+    args.cache_service.check()?;
     let tls = args.tls.read()?;
     let frame = Frame::begin(&args.ops).await?;
     let outcome = Box::pin(frame.run(args.drain.drain_seconds, work(args, &frame, &tls))).await;
@@ -29,7 +31,9 @@ pub async fn worker(args: &WorkerArgs) -> Result<(), RoleError> {
 async fn work(args: &WorkerArgs, frame: &Frame, tls: &Tls) -> Result<(), RoleError> {
     let (slots, choice) = (args.engine.slots(), args.engine.choice(None)?);
     let Some(limiter) = limiter(args, &choice, frame, tls).await? else { return Ok(()) };
-    let engine = engine::load(choice, slots, limiter).await?;
+    let settings = args.cache.settings();
+    let engine = engine::load(choice, slots, limiter, !settings.ttl.is_zero()).await?;
+    let cache = WindowCache::new(settings, &*engine, shared_cache(args, tls)?);
     let objects = services::objects(&args.bucket, tls).await?;
     let queue = match services::queue(&args.broker, tls, "worker", &frame.shutdown).await {
         Err(_) if frame.shutdown.is_cancelled() => return Ok(()),
@@ -39,10 +43,18 @@ async fn work(args: &WorkerArgs, frame: &Frame, tls: &Tls) -> Result<(), RoleErr
     tracing::info!(model = %engine.info().model, slots, "working");
     let config = WorkerConfig { slots, part_length: args.part.part_seconds };
     let stop = frame.shutdown.clone();
-    scriptorium_worker::run(config, Arc::clone(&engine), queue.clone(), objects, stop).await?;
+    scriptorium_worker::run(config, Arc::clone(&engine), cache, queue.clone(), objects, stop).await?;
     engine.close().await;
     queue.close().await;
     if frame.shutdown.is_cancelled() { Ok(()) } else { Err(RoleError::Ended) }
+}
+
+/// Nobody waits for it: a Redis that is away costs time, and no text.
+fn shared_cache(args: &WorkerArgs, tls: &Tls) -> Result<Option<Cache>, RoleError> {
+    let Some(url) = args.cache_service.url(&args.limiter) else { return Ok(None) };
+    // Nothing of a job is kept by this connection.
+    let redis = services::redis(url, tls, Duration::from_secs(86_400));
+    Ok(Some(Cache::Redis(RedisCache::new(&redis)?)))
 }
 
 /// Calls of a service are counted in Redis, for all workers; a model on this machine makes none. `None` if the process is to

@@ -5,6 +5,7 @@ use crate::config::{ConfigError, EngineChoice, parallel_chunks};
 use scriptorium_contracts::job::Limits;
 use scriptorium_gateway::{GatewayConfig, UploadBase};
 use scriptorium_shared::webhook::WebhookConfig;
+use scriptorium_worker::CacheSettings;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,6 +16,9 @@ pub struct ServeConfig {
     pub engine: EngineChoice,
     /// Transcription slots.
     pub slots: usize,
+    pub cache: CacheSettings,
+    /// Bytes of it in the data folder.
+    pub cache_file: u64,
     /// Audio of the longest task; chunks with more are divided.
     pub part_length: Duration,
     pub gateway: GatewayConfig,
@@ -26,13 +30,15 @@ pub struct ServeConfig {
 }
 
 impl ServeConfig {
-    /// The defaults.
+    /// The defaults, without a cache.
     pub fn new(data_dir: PathBuf, engine: EngineChoice, slots: usize) -> Self {
         let limits = Limits { max_parallel_chunks: parallel_chunks(slots), ..Limits::default() };
         Self {
             data_dir,
             engine,
             slots,
+            cache: CacheSettings { ttl: Duration::ZERO, memory_bytes: 0 },
+            cache_file: 0,
             part_length: Duration::from_secs(300),
             gateway: GatewayConfig {
                 upload_base: UploadBase::FromRequestHost,
@@ -55,6 +61,8 @@ impl TryFrom<&ServeArgs> for ServeConfig {
         let data_dir = args.storage.data_dir()?;
         let engine = args.engine.choice(Some(&data_dir))?;
         let mut config = Self::new(data_dir, engine, args.engine.slots());
+        config.cache = args.cache.settings();
+        config.cache_file = args.cache_file.bytes();
         config.sweep_interval = args.sweep.sweep_interval_seconds;
         config.drain = args.drain.drain_seconds;
         config.part_length = args.part.part_seconds;

@@ -87,6 +87,10 @@ impl DataDir {
         self.path.join("state.sqlite")
     }
 
+    pub fn cache_file(&self) -> PathBuf {
+        self.path.join("cache.sqlite")
+    }
+
     pub fn tenants_file(&self) -> PathBuf {
         self.path.join(super::TENANTS_FILE)
     }

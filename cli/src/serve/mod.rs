@@ -13,6 +13,7 @@ use crate::engine;
 use crate::exit::Exit;
 use scriptorium_gateway::Tenancy;
 use scriptorium_shared::bus::{Bus, EmbeddedBus};
+use scriptorium_shared::cache::{Cache, CacheError, EmbeddedCache};
 use scriptorium_shared::clock;
 use scriptorium_shared::jobs::Jobs;
 use scriptorium_shared::limiter::{EmbeddedLimiter, Limiter};
@@ -21,6 +22,7 @@ use scriptorium_shared::objects::{Access, Objects, ObjectsConfig};
 use scriptorium_shared::queue::{EmbeddedQueue, Queue};
 use scriptorium_shared::store::{EmbeddedStore, Store};
 use scriptorium_shared::tenants::{Directory, EmbeddedDirectory};
+use scriptorium_worker::WindowCache;
 use scriptorium_worker::engine::{Engine, EngineError};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -92,6 +94,7 @@ pub struct Server {
     config: ServeConfig,
     data_dir: DataDir,
     engine: Arc<dyn Engine>,
+    cache: WindowCache,
     jobs: Jobs,
     access: Tenancy,
     s3: S3Service,
@@ -124,14 +127,16 @@ impl Server {
         let directory = Directory::Embedded(EmbeddedDirectory::open(&data_dir.tenants_file())?);
         check_keys(&mut config, &directory, address).await?;
         let access = Tenancy { directory, limiter: limiter.clone() };
-        let engine = engine::load(config.engine.clone(), config.slots, limiter).await?;
+        let keep = !config.cache.ttl.is_zero();
+        let engine = engine::load(config.engine.clone(), config.slots, limiter, keep).await?;
+        let cache = WindowCache::new(config.cache, &*engine, cache_file(&config, &data_dir).await);
         let jobs = Jobs::new(
             Store::Embedded(store),
             Queue::Embedded(EmbeddedQueue::new()),
             Bus::Embedded(EmbeddedBus::new()),
             objects,
         );
-        Ok(Self { config, data_dir, engine, jobs, access, s3 })
+        Ok(Self { config, data_dir, engine, cache, jobs, access, s3 })
     }
 
     /// What the log and the user are told at the start.
@@ -147,13 +152,39 @@ impl Server {
     /// # Errors
     /// A role ended before it was asked to.
     pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), ServeError> {
-        let Self { config, data_dir, engine, jobs, access, s3 } = self;
+        let Self { config, data_dir, engine, cache, jobs, access, s3 } = self;
         let directory = access.directory.clone();
-        let outcome = roles::run(&config, engine, jobs, (s3, access), listener, shutdown).await;
+        let outcome = roles::run(&config, (engine, cache), jobs, (s3, access), listener, shutdown).await;
         directory.close().await;
         // The lock ends last.
         drop(data_dir);
         outcome
+    }
+}
+
+/// The cache's file. It is removed where it is not wanted, and done without where it can't be used.
+async fn cache_file(config: &ServeConfig, data_dir: &DataDir) -> Option<Cache> {
+    let (path, bytes) = (data_dir.cache_file(), config.cache_file);
+    let wanted = bytes > 0 && !config.cache.ttl.is_zero();
+    let work = move || {
+        if wanted {
+            return Ok(Some(EmbeddedCache::open(&path, bytes)?));
+        }
+        if let Err(error) = EmbeddedCache::remove(&path) {
+            tracing::warn!(path = %path.display(), %error, "the cache's file can't be removed");
+        }
+        Ok::<_, CacheError>(None)
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(cache)) => cache.map(Cache::Embedded),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the cache is kept in memory only");
+            None
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the cache is kept in memory only");
+            None
+        }
     }
 }
 

@@ -6,8 +6,8 @@ use scriptorium_gateway::Tenancy;
 use scriptorium_shared::jobs::Jobs;
 use scriptorium_shared::objects::embedded::S3Service;
 use scriptorium_shared::webhook::{self, Sender};
-use scriptorium_worker::WorkerConfig;
 use scriptorium_worker::engine::Engine;
+use scriptorium_worker::{WindowCache, WorkerConfig};
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -81,7 +81,7 @@ type WorkOf<E> = futures::future::BoxFuture<'static, Result<(), E>>;
 /// Runs all roles until `shutdown` or until one of them ends.
 pub(super) async fn run(
     config: &ServeConfig,
-    engine: Arc<dyn Engine>,
+    (engine, cache): (Arc<dyn Engine>, WindowCache),
     jobs: Jobs,
     (s3, access): (S3Service, Tenancy),
     listener: TcpListener,
@@ -101,7 +101,7 @@ pub(super) async fn run(
     let mut worker = Running::start(Role::Worker, |stop| {
         let config = WorkerConfig { slots: config.slots, part_length: config.part_length };
         let (engine, queue, objects) = (Arc::clone(&engine), jobs.queue.clone(), jobs.objects.clone());
-        scriptorium_worker::run(config, engine, queue, objects, stop)
+        scriptorium_worker::run(config, engine, cache, queue, objects, stop)
     });
     let mut sweeper = Running::start(Role::Sweeper, |stop| {
         let (jobs, every) = (jobs.clone(), config.sweep_interval);

@@ -82,6 +82,7 @@ impl Session<'_> {
             },
             language: self.args.language.clone(),
             word_timestamps: self.args.word_timestamps,
+            use_cache: self.args.no_cache.then_some(false),
         }
     }
 

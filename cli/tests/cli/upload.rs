@@ -49,6 +49,7 @@ async fn upload(
         chunk_size_mb: 1.into(),
         language: None,
         word_timestamps: false,
+        use_cache: None,
     };
     let begun = api.begin(&new).await.unwrap();
     let meter = Arc::new(Meter::default());

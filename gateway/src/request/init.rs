@@ -64,6 +64,9 @@ pub struct InitRequest {
     /// Times of single words.
     #[serde(default)]
     pub word_timestamps: bool,
+    /// Whether text that is known of the same sound may be taken, and the text be kept for later; yes if not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub use_cache: Option<bool>,
     /// Comes back with the job.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "shape::metadata")]
@@ -153,6 +156,7 @@ impl InitRequest {
                 word_timestamps: self.word_timestamps,
                 use_llm: false,
                 llm_mode: self.llm_mode,
+                no_cache: self.use_cache == Some(false),
             },
             metadata: self.metadata,
             webhook_url: self.webhook_url,

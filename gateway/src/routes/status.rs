@@ -75,6 +75,8 @@ struct ChunkStatus {
     status: ChunkState,
     /// Tries that ended in failure.
     attempts: u32,
+    /// All of its text was known from earlier work on the same sound.
+    from_cache: bool,
     /// Of the last try.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Failure>,
@@ -173,6 +175,7 @@ fn chunk_status(record: ChunkRecord) -> ChunkStatus {
         chunk_index: record.index,
         status: record.state,
         attempts: record.attempts,
+        from_cache: record.state == ChunkState::Completed && record.work.is_from_cache(),
         error: record.error,
         waiting_for: record.waiting_for,
     }
@@ -200,8 +203,26 @@ mod tests {
         assert_eq!((reply.success_rate, reply.job.progress), (0.3333, 66));
         let json = serde_json::to_value(&reply).unwrap();
         assert_eq!(json["chunks"][0]["status"], "pending");
+        assert_eq!(json["chunks"][0]["from_cache"], false);
         assert_eq!(json["gaps"], serde_json::json!([]));
         assert!(json.get("coverage").is_none(), "the job has not ended");
+    }
+
+    #[test]
+    fn a_chunk_is_from_the_cache_if_all_of_its_windows_are() {
+        let told = |state: ChunkState, windows: u32, cache_hits: u32| {
+            let mut record = ChunkRecord { state, ..ChunkRecord::pending(0) };
+            (record.work.windows, record.work.cache_hits) = (windows, cache_hits);
+            chunk_status(record).from_cache
+        };
+        assert!(told(ChunkState::Completed, 3, 3));
+        assert!(!told(ChunkState::Completed, 3, 2));
+        assert!(!told(ChunkState::Completed, 0, 0), "it has no speech");
+        assert!(!told(ChunkState::Processing, 3, 3), "of some of its parts");
+        let mut header = testing::header(3);
+        (header.work.windows, header.work.cache_hits) = (7, 5);
+        let json = serde_json::to_value(reply(header, vec![], None, Timestamp(0))).unwrap();
+        assert_eq!((&json["windows"], &json["cache_hits"]), (&7.into(), &5.into()));
     }
 
     #[test]

@@ -56,6 +56,8 @@ struct ResultOf {
     /// Seconds.
     audio_duration: f64,
     chunks_processed: u32,
+    /// Windows of speech whose text was known from earlier work on the same sound.
+    cache_hits: u32,
 }
 
 pub fn describe(operation: &mut Operation<'_>) {
@@ -159,6 +161,7 @@ fn record_of(header: JobHeader, transcript: Option<Transcript>) -> Record {
         processing_time: ended.since(header.created_at) as f64 / 1_000.0,
         audio_duration: transcript.duration,
         chunks_processed: header.completed.len(),
+        cache_hits: header.work.cache_hits,
     });
     Record {
         progress: view::progress(&header),

@@ -110,7 +110,7 @@ impl Frames {
 
     /// The event that [`Verdict::Fetch`] asked for.
     pub fn supply(&mut self, record: &EventRecord) {
-        if let Event::ChunkComplete { chunk_index, text, language } = &record.event {
+        if let Event::ChunkComplete { chunk_index, text, language, .. } = &record.event {
             self.text.supply(*chunk_index, text, language.as_deref());
         }
     }
@@ -153,7 +153,7 @@ impl Frames {
     }
 
     fn note(&mut self, record: &EventRecord) {
-        if let Event::ChunkComplete { chunk_index, text, language } = &record.event {
+        if let Event::ChunkComplete { chunk_index, text, language, .. } = &record.event {
             self.text.completed(record.id, *chunk_index, text, language.as_deref());
         }
     }

@@ -104,7 +104,7 @@ fn session(form: &Form, filename: &str, total_size: u64) -> Result<InitRequest, 
                 return Err(Problem::field(Code::UnknownField, name, detail));
             }
             "total_size" => continue,
-            "word_timestamps" | "use_llm" | "max_parallel_chunks" | "metadata" => {
+            "word_timestamps" | "use_llm" | "use_cache" | "max_parallel_chunks" | "metadata" => {
                 serde_json::from_str(value).unwrap_or_else(|_| Value::from(value))
             }
             // An empty field of a page's form is one that was not filled in.
@@ -153,6 +153,7 @@ mod tests {
             ("language", "de"),
             ("prompt", ""),
             ("word_timestamps", "true"),
+            ("use_cache", "false"),
             ("max_parallel_chunks", "2"),
             ("metadata", r#"{"case": "7"}"#),
             ("total_size", "7"),
@@ -161,6 +162,7 @@ mod tests {
         assert_eq!((request.filename.as_str(), request.total_size), ("a.wav", 7));
         assert_eq!((request.language.as_deref(), request.prompt), (Some("de"), None));
         assert_eq!((request.word_timestamps, request.max_parallel_chunks), (true, Some(2)));
+        assert_eq!(request.use_cache, Some(false));
         assert_eq!(request.metadata["case"], "7");
     }
 
@@ -172,6 +174,7 @@ mod tests {
             ("filename", "b.wav", Code::UnknownField),
             ("word_timestamps", "maybe", Code::InvalidField),
             ("word_timestamps", "", Code::InvalidField),
+            ("use_cache", "0", Code::InvalidField),
             ("max_parallel_chunks", "two", Code::InvalidField),
             ("metadata", "x", Code::InvalidField),
             ("llm_mode", "always", Code::InvalidField),

@@ -76,6 +76,10 @@ pub fn session() -> Value {
     let own = [
         ("word_timestamps", truth_value("Times of single words.")),
         (
+            "use_cache",
+            truth_value("Whether text that is known of the same sound may be taken, and kept for later."),
+        ),
+        (
             "max_parallel_chunks",
             json!({
                 "type": "integer", "minimum": 1, "maximum": MAX_PARALLEL,

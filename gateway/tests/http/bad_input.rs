@@ -86,6 +86,7 @@ async fn fields_of_an_upload_that_can_not_be_used() {
         (json!({"webhook_url": "https://example.org/"}), 422, "webhooks_not_configured"),
         (json!({"use_llm": true}), 422, "not_supported_yet"),
         (json!({"word_timestamps": "yes"}), 422, "invalid_field"),
+        (json!({"use_cache": "no"}), 422, "invalid_field"),
         (json!({"checksum": "sha256"}), 422, "not_supported_yet"),
         (json!({"max_parallel_chunks": 0}), 422, "invalid_field"),
         (json!({"metadata": {"a": {}}}), 422, "invalid_field"),

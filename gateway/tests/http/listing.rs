@@ -131,7 +131,7 @@ async fn the_job_s_own_address_tells_what_the_status_tells() {
     let epoch = house.epoch(job, 0).await;
     house.advance(job, Input::Started { chunk: 0, part: None, epoch }).await;
     let result = Box::new(crate::house::result("One."));
-    let work = Work { decode_ms: 250, engine_ms: 750 };
+    let work = Work { decode_ms: 250, engine_ms: 750, ..Work::default() };
     let of = Box::new(Input::Completed { chunk: 0, epoch, result });
     house.advance(job, Input::Measured { work, of }).await;
     let [mut status, mut own] = [

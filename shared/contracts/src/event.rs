@@ -35,6 +35,9 @@ pub enum Event {
         /// Of the first words of `text`: tells a reader of the log how to join it to the text before it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         language: Option<String>,
+        /// All of the text was known from earlier work on the same sound. It says nothing about the text, which is the same.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        from_cache: bool,
     },
     /// The first `chunks` chunks are complete: the text without a gap reaches to their end. No frame itself: readers of the
     /// log make `partial_transcript` frames of it, from the texts of the `chunk_complete` entries before it; so the log grows

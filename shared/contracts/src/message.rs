@@ -5,6 +5,7 @@ use crate::{
     ids::JobId,
     job::{JobOptions, retry},
     media::MediaInfo,
+    tenant::TenantName,
     transcript::ChunkResult,
 };
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,9 @@ pub struct ChunkTask {
     /// assembly's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redo: Option<RedoTask>,
+    /// Whose job it is. What is kept of its sound and text, to be used again, is used for jobs of the same tenant alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantName>,
     /// Workers have died with it: it is for a worker that does nothing else at the time, and to be tried once.
     #[serde(default, skip_serializing_if = "is_false")]
     pub alone: bool,
@@ -102,14 +106,25 @@ pub struct WorkerReport {
     pub report: Report,
 }
 
-/// Milliseconds of a worker's time. Samples are decoded ahead of the engine, so the two do not overlap: what is decoded
-/// while the engine computes costs nobody a wait.
+/// A worker's time, in milliseconds, and what it was spent on. Samples are decoded ahead of the engine, so the two times do
+/// not overlap: what is decoded while the engine computes costs nobody a wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Work {
     /// The engine had nothing to do: for the recording was read, planned and decoded.
     pub decode_ms: u64,
     /// Windows were with the engine, in its queue or computed.
     pub engine_ms: u64,
+    /// Windows of speech that were put into text.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub windows: u32,
+    /// Those of them whose text was known from earlier work, so that the engine had nothing to do.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cache_hits: u32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 impl Work {
@@ -121,7 +136,14 @@ impl Work {
         Self {
             decode_ms: self.decode_ms.saturating_add(other.decode_ms),
             engine_ms: self.engine_ms.saturating_add(other.engine_ms),
+            windows: self.windows.saturating_add(other.windows),
+            cache_hits: self.cache_hits.saturating_add(other.cache_hits),
         }
+    }
+
+    /// Whether there was text to be made, and all of it was known before.
+    pub const fn is_from_cache(self) -> bool {
+        self.windows > 0 && self.cache_hits >= self.windows
     }
 }
 

@@ -8,7 +8,9 @@ mod support;
 
 use scriptorium_contracts::event::{Event, EventRecord};
 use scriptorium_contracts::failure::FailureCode;
-use scriptorium_contracts::job::{ChunkState, Effect, JobHeader, JobState, LlmMode, PendingEffect};
+use scriptorium_contracts::job::{
+    ChunkState, Effect, JobHeader, JobOptions, JobState, LlmMode, PendingEffect,
+};
 use scriptorium_contracts::message::{CoordinatorMessage, Report, WorkerReport};
 use scriptorium_contracts::transcript::GapReason;
 use scriptorium_contracts::webhook::{WebhookError, WebhookEvent, WebhookState};
@@ -49,6 +51,9 @@ fn all() -> Vec<Golden> {
         golden("chunk_task", values::task()),
         golden("chunk_task_part", values::part_task()),
         golden("chunk_task_redo", values::redo_task()),
+        golden("chunk_task_tenant", values::tenant_task()),
+        golden("job_options_no_cache", JobOptions { no_cache: true, ..JobOptions::default() }),
+        golden("event_chunk_complete_from_cache", values::chunk_from_cache()),
         golden("chunk_task_alone", values::task_alone()),
         golden("report_lost_alone", values::report(Report::Lost { deaths: 1 })),
         golden("redo_list", values::redo_list()),
@@ -61,6 +66,7 @@ fn all() -> Vec<Golden> {
         golden("transcript_with_coverage", values::transcript_with_coverage()),
         golden("transcript_words", values::transcript_with_words()),
         golden("report_measured", values::measured_report()),
+        golden("report_measured_cached", values::cached_report()),
         golden("transcript_without_words", values::transcript_without_words()),
         golden("failure_codes", values::first_failure_codes()),
         golden("job_states", values::all_job_states()),

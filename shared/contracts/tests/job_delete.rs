@@ -26,7 +26,7 @@ fn completed(chunk: u32, epoch: u32) -> Input {
 }
 
 fn measured(decode_ms: u64, engine_ms: u64, of: Input) -> Input {
-    Input::Measured { work: Work { decode_ms, engine_ms }, of: Box::new(of) }
+    Input::Measured { work: Work { decode_ms, engine_ms, ..Work::default() }, of: Box::new(of) }
 }
 
 fn erasures(ledger: &Ledger) -> Vec<u64> {
@@ -109,9 +109,9 @@ fn the_path_is_that_of_the_chunk_that_ends_last_and_adds_up() {
     let header = ledger.header();
     let path = header.path.unwrap();
     assert_eq!((path.chunk, path.upload_ms, path.queue_ms, path.processing_ms), (0, 1_000, 100, 8_000));
-    assert_eq!(path.work, Work { decode_ms: 1_000, engine_ms: 7_000 });
+    assert_eq!(path.work, Work { decode_ms: 1_000, engine_ms: 7_000, ..Work::default() });
     assert_eq!(path.upload_ms + path.queue_ms + path.processing_ms, path.ended_at.since(header.created_at));
-    assert_eq!(header.work, Work { decode_ms: 1_100, engine_ms: 8_400 });
+    assert_eq!(header.work, Work { decode_ms: 1_100, engine_ms: 8_400, ..Work::default() });
 }
 
 /// The time for which a chunk waits for another one's upload is no time in the queue.
@@ -140,11 +140,42 @@ fn only_the_owner_s_work_is_counted() {
     for _ in 0..2 {
         at(&mut ledger, 100, measured(40, 60, failed()));
     }
-    assert_eq!(ledger.header().work, Work { decode_ms: 40, engine_ms: 60 });
+    assert_eq!(ledger.header().work, Work { decode_ms: 40, engine_ms: 60, ..Work::default() });
     at(&mut ledger, 9_000, measured(5, 5, completed(0, 1)));
     at(&mut ledger, 9_000, measured(30, 70, completed(0, 2)));
     at(&mut ledger, 9_500, measured(30, 70, completed(0, 2)));
-    assert_eq!(ledger.header().work, Work { decode_ms: 70, engine_ms: 130 });
+    assert_eq!(ledger.header().work, Work { decode_ms: 70, engine_ms: 130, ..Work::default() });
     assert_eq!(ledger.chunk(0).work, ledger.header().work);
     assert_eq!(ledger.header().path.unwrap().ended_at, START.plus(9_000));
+}
+
+/// Of tries that failed too: a chunk is from the cache only if nothing had to be computed for it.
+#[test]
+fn windows_and_hits_are_counted_and_a_chunk_tells_whether_all_of_it_was_known() {
+    let told = |ledger: &Ledger| {
+        let of_chunk = |event: &Event| {
+            let Event::ChunkComplete { chunk_index, from_cache, .. } = event else { return None };
+            Some((*chunk_index, *from_cache))
+        };
+        ledger.events.iter().filter_map(|record| of_chunk(&record.event)).collect::<Vec<_>>()
+    };
+    let measured = |windows: u32, cache_hits: u32, of: Input| Input::Measured {
+        work: Work { windows, cache_hits, ..Work::default() },
+        of: Box::new(of),
+    };
+    let mut ledger = job(4);
+    at(&mut ledger, 0, Input::Probed { media: samples::media() });
+    for chunk in 0..4 {
+        at(&mut ledger, 0, Input::Uploaded { chunk });
+    }
+    at(&mut ledger, 10, measured(5, 5, completed(0, 1)));
+    at(&mut ledger, 20, measured(5, 4, completed(1, 1)));
+    // No speech, so nothing was known of it.
+    at(&mut ledger, 30, measured(0, 0, completed(2, 1)));
+    let failure = Failure::new(FailureCode::EngineFailed, "Once more.");
+    at(&mut ledger, 40, measured(2, 0, Input::Failed { chunk: 3, part: None, epoch: 1, failure }));
+    at(&mut ledger, 9_000, measured(5, 5, completed(3, 2)));
+    assert_eq!(told(&ledger), [(0, true), (1, false), (2, false), (3, false)]);
+    let work = ledger.header().work;
+    assert_eq!((work.windows, work.cache_hits), (17, 14));
 }

@@ -100,7 +100,7 @@ fn input(raw: Raw, ledger: &Ledger) -> Input {
     };
     let ends = matches!(input, Input::Completed { .. } | Input::PartCompleted { .. } | Input::Failed { .. });
     if ends && other % 2 == 0 {
-        let work = Work { decode_ms: pause, engine_ms: u64::from(other) };
+        let work = Work { decode_ms: pause, engine_ms: u64::from(other), ..Work::default() };
         return Input::Measured { work, of: Box::new(input) };
     }
     input

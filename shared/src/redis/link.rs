@@ -20,7 +20,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-/// A call that has no answer after this is given up.
+/// A call that has no answer after this is given up, if nothing else is said.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Until a connection to a node is made and its user accepted. Shorter than a call, so that a call may try another time.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -49,6 +49,8 @@ pub(crate) struct Link {
 
 struct Inner {
     nodes: Nodes,
+    /// A call that has no answer after this is given up.
+    patience: Duration,
     /// Calls under way; closed when the link is.
     calls: TaskTracker,
     state: Mutex<State>,
@@ -71,7 +73,12 @@ struct Broken {
 
 impl Link {
     pub fn new(nodes: Nodes) -> Self {
-        let inner = Inner { nodes, calls: TaskTracker::new(), state: Mutex::default() };
+        Self::with_patience(nodes, CALL_TIMEOUT)
+    }
+
+    /// For calls of which nothing depends: they are given up after this.
+    pub fn with_patience(nodes: Nodes, patience: Duration) -> Self {
+        let inner = Inner { nodes, patience, calls: TaskTracker::new(), state: Mutex::default() };
         Self { inner: Arc::new(inner) }
     }
 
@@ -93,7 +100,7 @@ impl Link {
         told.into_iter().map(read).collect()
     }
 
-    /// Sends and waits for the answer, trying again until [`CALL_TIMEOUT`].
+    /// Sends and waits for the answer, trying again until its time is over.
     pub async fn call<T: FromRedisValue>(&self, request: Request<'_>) -> Result<T, RedisError> {
         Ok(self.call_and_tell(request).await?.value)
     }
@@ -117,7 +124,7 @@ impl Link {
                 tokio::time::sleep(pauses.next().unwrap_or(CALL_TIMEOUT)).await;
             }
         };
-        let value = match tokio::time::timeout(CALL_TIMEOUT, calling).await {
+        let value = match tokio::time::timeout(self.inner.patience, calling).await {
             Ok(value) => value?,
             Err(_) => {
                 let error = last.unwrap_or_else(|| RedisError::Unavailable {

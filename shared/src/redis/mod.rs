@@ -1,4 +1,4 @@
-//! What the Redis adapters of [`crate::store`], [`crate::bus`] and [`crate::limiter`] share: where Redis is, one
+//! What the Redis adapters of [`crate::store`], [`crate::bus`], [`crate::limiter`] and [`crate::cache`] share: where Redis is, one
 //! connection that is made anew when it breaks, and what may go wrong.
 //!
 //! The client speaks to a single primary (or the name of a managed service or proxy that leads to the present one), or to

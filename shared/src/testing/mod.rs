@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bus;
+mod cache;
 mod jobs;
 mod limiter;
 mod queue;
@@ -12,6 +13,7 @@ mod store;
 mod tenants;
 
 pub use bus::bus_contract;
+pub use cache::cache_contract;
 pub use jobs::{embedded_store, half_minute_of, jobs_on, media, new_id, new_job, no_objects, result_of};
 pub use limiter::limiter_contract;
 pub use queue::{queue_contract, short_delays};

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use scriptorium_worker::engine::{
-    Detected, Engine, EngineError, EngineInfo, SAMPLE_RATE, Window, WindowSegment, WindowText,
+    Detected, Engine, EngineError, EngineInfo, Identity, SAMPLE_RATE, Window, WindowSegment, WindowText,
 };
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -57,6 +57,11 @@ impl Engine for Sleep {
         }
     }
 
+    /// Its time is what is tested.
+    fn identity(&self) -> Option<&Identity> {
+        None
+    }
+
     async fn close(&self) {
         self.slots.close();
     }
@@ -81,6 +86,10 @@ impl Engine for Crash {
 
     fn info(&self) -> EngineInfo {
         self.0.info()
+    }
+
+    fn identity(&self) -> Option<&Identity> {
+        None
     }
 
     async fn close(&self) {

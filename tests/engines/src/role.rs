@@ -11,8 +11,8 @@ use crate::engine::{Crash, Sleep};
 use scriptorium_shared::objects::{Access, Objects, ObjectsConfig};
 use scriptorium_shared::queue::{Queue, RabbitMqConfig, RabbitMqQueue};
 use scriptorium_shared::telemetry;
-use scriptorium_worker::WorkerConfig;
 use scriptorium_worker::engine::Engine;
+use scriptorium_worker::{WindowCache, WorkerConfig};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -29,9 +29,8 @@ pub async fn run() {
     let (queue, objects, never) = (queue().await, objects().await, CancellationToken::new());
     let part_length = Duration::from_secs(number("SCRIPTORIUM_PART_SECONDS", 300));
     println!("{READY}");
-    scriptorium_worker::run(WorkerConfig { slots, part_length }, engine, queue, objects, never)
-        .await
-        .unwrap();
+    let config = WorkerConfig { slots, part_length };
+    scriptorium_worker::run(config, engine, WindowCache::off(), queue, objects, never).await.unwrap();
 }
 
 fn engine(slots: usize) -> Arc<dyn Engine> {

@@ -4,7 +4,7 @@
 //! A [`Window`] of up to 30 s of sound goes in, its [`WindowText`] comes out. Whisper's text is a pure function of the
 //! window, the model and the settings that are not about speed; never of what else was being transcribed, on
 //! which thread, or how often it was tried. (It may differ between kinds of processors, whose arithmetic units
-//! round differently.)
+//! round differently.) All of that but the window is the engine's [`Identity`].
 //!
 //! | file | job |
 //! |---|---|
@@ -21,13 +21,16 @@
 //! | `queue` | batches and threads |
 //! | `model` | the bridge to CTranslate2 (feature `whisper`) |
 //! | `openai` | calls of a service with OpenAI's API |
+//! | `identity`, `processor` | what else a text depends on |
 
 // Without the bridge nothing fills in or reads some of the fields.
 #![cfg_attr(not(feature = "whisper"), allow(dead_code))]
 
 mod error;
+mod identity;
 mod mel;
 pub mod openai;
+mod processor;
 mod quality;
 mod queue;
 mod request;
@@ -49,10 +52,12 @@ mod backend;
 mod backend;
 
 pub use error::EngineError;
+pub use identity::Identity;
 pub use openai::{OpenAi, OpenAiConfig};
 pub use whisper::{EngineConfig, Whisper};
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 /// Samples a second that the engine takes.
 pub const SAMPLE_RATE: u32 = 16_000;
@@ -81,6 +86,9 @@ pub trait Engine: Send + Sync {
     /// What is running.
     fn info(&self) -> EngineInfo;
 
+    /// What its texts depend on besides the window; `None` if nobody is to keep them for later.
+    fn identity(&self) -> Option<&Identity>;
+
     /// Ends the engine: what waits or runs fails with [`EngineError::Closed`]; returns when nothing runs any more. Once is
     /// enough; again does no harm.
     async fn close(&self);
@@ -108,6 +116,8 @@ pub struct Window {
     pub samples: Vec<f32>,
     /// The language spoken, as Whisper writes it (`en`); `None`: the model says it from this window.
     pub language: Option<String>,
+    /// [`Engine::detect_language`] has found `language`, in these very samples.
+    pub detected: bool,
     /// What the model is to take as said before: names, spelling, style. Its last 223 tokens count.
     pub prompt: Option<String>,
     /// Whether to tell when each word is said. Text and times of segments are the same.
@@ -115,7 +125,7 @@ pub struct Window {
 }
 
 /// The text of a window.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WindowText {
     /// The language spoken, as given or detected; `und` if it was not given and nobody speaks.
     pub language: String,
@@ -126,7 +136,7 @@ pub struct WindowText {
 }
 
 /// A sentence or phrase, as the model cuts them.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WindowSegment {
     /// From the start of the window, in milliseconds.
     pub start_ms: u32,
@@ -146,7 +156,7 @@ pub struct WindowSegment {
 }
 
 /// A word and when it is said.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WindowWord {
     /// From the start of the window, in milliseconds; not before the segment's start or the end of the word before.
     pub start_ms: u32,
@@ -159,7 +169,7 @@ pub struct WindowWord {
 }
 
 /// The language of a stretch of sound.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Detected {
     /// As Whisper writes it (`en`).
     pub language: String,

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
 use super::backend::Model;
+use super::identity::{self, Identity, Stamp};
 use super::mel::FrontEnd;
 use super::queue::{self, Queue};
 use super::request::{Answer, Language, Request, Task};
@@ -27,12 +28,14 @@ pub struct EngineConfig {
     pub max_batch: usize,
     /// Texts followed side by side in the search, 1 to 16. Default 5, as in Whisper.
     pub beam_size: usize,
+    /// Whether texts may be kept for later: then all of the model's files are read once more, to know it again.
+    pub identify: bool,
 }
 
 impl EngineConfig {
     /// One slot and the defaults, with the model in `model_dir`.
     pub fn new(model_dir: impl Into<PathBuf>) -> Self {
-        Self { model_dir: model_dir.into(), slots: 1, max_batch: 2, beam_size: 5 }
+        Self { model_dir: model_dir.into(), slots: 1, max_batch: 2, beam_size: 5, identify: false }
     }
 }
 
@@ -43,6 +46,7 @@ pub struct Whisper(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     info: EngineInfo,
+    identity: Option<Identity>,
     vocab: Vocab,
     front_end: FrontEnd,
     queue: Arc<Queue>,
@@ -68,8 +72,15 @@ impl Whisper {
                 return Err(EngineError::Setting { name, value, min: 1, max });
             }
         }
+        let before = Stamp::of(&config.model_dir);
         let vocab = Vocab::load(&config.model_dir)?;
-        let model = Arc::new(Model::load(&config, &vocab)?);
+        let (model, identity) = load_and_identify(&config, &vocab)?;
+        let model = Arc::new(model);
+        if identity.is_some() && Stamp::of(&config.model_dir) != before {
+            // What was loaded and what was identified may be two models.
+            let reason = "its files changed while they were read; try again".to_owned();
+            return Err(EngineError::ModelInvalid { path: config.model_dir, reason });
+        }
         let multilingual = model.is_multilingual();
         // `..` or a path ending in it has no name of its own; the real folder has.
         let dir = config.model_dir.canonicalize().unwrap_or_else(|_| config.model_dir.clone());
@@ -84,7 +95,7 @@ impl Whisper {
         let queue = Arc::new(Queue::default());
         let threads = Mutex::new(queue::start(&queue, &model, config.slots, config.max_batch)?);
         let entry = Semaphore::new(2 * config.slots * config.max_batch);
-        Ok(Self(Arc::new(Inner { info, vocab, front_end, queue, entry, threads })))
+        Ok(Self(Arc::new(Inner { info, identity, vocab, front_end, queue, entry, threads })))
     }
 
     /// The language to tell the model, if it knows it.
@@ -117,6 +128,20 @@ impl Whisper {
         // It fails only if the runtime is shutting down.
         tokio::task::spawn_blocking(work).await.map_err(|_| EngineError::Closed)
     }
+}
+
+/// Side by side, as both read the same large file.
+fn load_and_identify(config: &EngineConfig, vocab: &Vocab) -> Result<(Model, Option<Identity>), EngineError> {
+    if !config.identify {
+        return Ok((Model::load(config, vocab)?, None));
+    }
+    let (model, files) = std::thread::scope(|scope| {
+        let files = scope.spawn(|| identity::digest(&config.model_dir));
+        (Model::load(config, vocab), files.join())
+    });
+    let files =
+        files.map_err(|_| EngineError::Inference("the model's files could not be read".to_owned()))?;
+    Ok((model?, Some(identity::whisper(config, &files?))))
 }
 
 #[async_trait]
@@ -166,6 +191,10 @@ impl Engine for Whisper {
 
     fn info(&self) -> EngineInfo {
         self.0.info.clone()
+    }
+
+    fn identity(&self) -> Option<&Identity> {
+        self.0.identity.as_ref()
     }
 
     async fn close(&self) {

@@ -45,7 +45,7 @@ fn model() -> PathBuf {
 }
 
 fn engine(slots: usize, max_batch: usize) -> Whisper {
-    let config = EngineConfig { model_dir: model(), slots, max_batch, beam_size: 5 };
+    let config = EngineConfig { model_dir: model(), slots, max_batch, beam_size: 5, identify: false };
     Whisper::load(config).unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -55,7 +55,12 @@ static ENGINE: LazyLock<Whisper> = LazyLock::new(|| engine(1, 4));
 /// A window of the recording, in seconds.
 fn window(from: f64, to: f64) -> Window {
     let [from, to] = [from, to].map(|at| (at * 16_000.0) as usize);
-    Window { samples: RECORDING[from..to].to_vec(), language: None, prompt: None, word_timestamps: false }
+    sound(RECORDING[from..to].to_vec())
+}
+
+/// A window about which nothing is known.
+fn sound(samples: Vec<f32>) -> Window {
+    Window { samples, language: None, detected: false, prompt: None, word_timestamps: false }
 }
 
 fn noise(samples: usize, level: f32) -> Vec<f32> {
@@ -120,8 +125,8 @@ async fn a_batch_changes_nothing() {
         window(60.0, 90.0),
         window(100.0, 100.2),
         window(100.0, 117.77),
-        Window { samples: vec![0.0; 160_000], language: None, prompt: None, word_timestamps: false },
-        Window { samples: noise(MAX_WINDOW, 0.1), language: None, prompt: None, word_timestamps: false },
+        sound(vec![0.0; 160_000]),
+        sound(noise(MAX_WINDOW, 0.1)),
         // Cut within a word, much too quiet, and too loud.
         window(130.313, 141.871),
         Window {
@@ -191,10 +196,7 @@ async fn silence_and_noise_give_no_text_and_cost_no_pass() {
         vec![1e30; 999],
     ];
     for samples in sounds {
-        let result = engine
-            .transcribe(Window { samples, language: None, prompt: None, word_timestamps: false })
-            .await
-            .unwrap();
+        let result = engine.transcribe(sound(samples)).await.unwrap();
         assert_eq!((result.segments.len(), result.attempts), (0, 0), "{result:?}");
     }
 }
@@ -205,10 +207,7 @@ async fn speech_between_silences_has_its_times() {
     let clip = window(0.0, 9.6).samples;
     let samples = [noise(128_000, 0.0003), clip, noise(160_000, 0.0003)].concat();
     let speech = vad::speech_regions(&samples);
-    let result = engine
-        .transcribe(Window { samples, language: None, prompt: None, word_timestamps: false })
-        .await
-        .unwrap();
+    let result = engine.transcribe(sound(samples)).await.unwrap();
     assert!(text(&result).contains("only sense"), "{result:?}");
     let (start, end) = (result.segments[0].start_ms, result.segments.last().unwrap().end_ms);
     assert!(end <= 18_000, "nothing is said after 17.6 s: {result:?} {speech:?}");
@@ -260,6 +259,7 @@ async fn bad_windows_and_languages_are_refused() {
         engine.transcribe(Window {
             samples,
             language: language.map(str::to_owned),
+            detected: false,
             prompt: None,
             word_timestamps: false,
         })
@@ -301,7 +301,9 @@ async fn info_and_language_of_an_english_model() {
 #[ignore = "needs a multilingual model: scripts/model.sh base, SCRIPTORIUM_MULTILINGUAL_MODEL=models/base"]
 async fn a_multilingual_model_tells_the_language() {
     let model_dir = std::env::var_os("SCRIPTORIUM_MULTILINGUAL_MODEL").unwrap().into();
-    let engine = Whisper::load(EngineConfig { model_dir, slots: 1, max_batch: 4, beam_size: 5 }).unwrap();
+    let engine =
+        Whisper::load(EngineConfig { model_dir, slots: 1, max_batch: 4, beam_size: 5, identify: false })
+            .unwrap();
     let info = engine.info();
     assert!(info.multilingual && info.languages.len() >= 99, "{info:?}");
     let detected = engine.detect_language(window(0.0, 20.0).samples).await.unwrap();

@@ -102,7 +102,7 @@ fn compare(result: &WindowText, expected: impl IntoIterator<Item = Judged>) {
 #[tokio::test]
 async fn words_of_the_clip_have_the_judges_times() {
     let samples = recording("LJ001-0001.wav");
-    let window = Window { samples, language: None, prompt: None, word_timestamps: false };
+    let window = sound(samples);
     let plain = ENGINE.transcribe(window.clone()).await.unwrap();
     assert!(plain.segments.iter().all(|segment| segment.words.is_empty()), "nobody asked for them");
     let count = window.samples.len();

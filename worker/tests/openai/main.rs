@@ -37,7 +37,7 @@ fn decoded(path: &Path) -> Vec<f32> {
 fn window() -> Window {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/sample.flac");
     let samples = decoded(&path)[..8 * 16_000].to_vec();
-    Window { samples, language: Some("en".to_owned()), prompt: None, word_timestamps: false }
+    Window { samples, language: Some("en".to_owned()), detected: false, prompt: None, word_timestamps: false }
 }
 
 fn engine(services: &[&Service], limits: CallLimits) -> OpenAi {
@@ -144,7 +144,7 @@ async fn calls_wait_for_their_minute() {
 
 #[tokio::test]
 async fn silence_costs_nothing_and_a_detected_language_brings_its_text() {
-    let service = Service::start(vec![text()]).await;
+    let service = Service::start(vec![text(), text(), text()]).await;
     let engine = engine(&[&service], CallLimits::default());
     let silent = Window { samples: vec![0.0; 160_000], ..window() };
     assert_eq!(engine.transcribe(silent).await.unwrap().segments, []);
@@ -152,10 +152,16 @@ async fn silence_costs_nothing_and_a_detected_language_brings_its_text() {
 
     let found = engine.detect_language(window().samples).await.unwrap();
     assert_eq!(found.language, "en");
-    assert_eq!(engine.transcribe(window()).await.unwrap().segments.len(), 1);
-    let calls = service.calls();
-    assert_eq!(calls.len(), 1, "it was paid for twice");
-    assert!(calls[0].fields.iter().all(|(name, _)| name != "language"));
+    let detected = || Window { detected: true, ..window() };
+    let heard = engine.transcribe(detected()).await.unwrap();
+    assert_eq!(heard.segments.len(), 1);
+    assert_eq!(service.calls().len(), 1, "it was paid for twice");
+    // The same question has the same answer when that text is not at hand any more, and another question is another one.
+    assert_eq!(engine.transcribe(detected()).await.unwrap(), heard);
+    engine.transcribe(window()).await.unwrap();
+    let names_language = |call: &service::Call| call.fields.iter().any(|(name, _)| name == "language");
+    let calls: Vec<bool> = service.calls().iter().map(names_language).collect();
+    assert_eq!(calls, [false, false, true]);
 }
 
 #[tokio::test]

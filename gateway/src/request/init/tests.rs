@@ -150,6 +150,8 @@ fn options_reach_the_job() {
     assert_eq!(new.options.language.as_deref(), Some("de"));
     assert!(!new.options.word_timestamps);
     assert!(check(json!({"word_timestamps": true})).unwrap().options.word_timestamps);
+    assert!(check(json!({"use_cache": false})).unwrap().options.no_cache);
+    assert!(!check(json!({"use_cache": true})).unwrap().options.no_cache && !new.options.no_cache);
     assert_eq!(new.options.prompt.as_deref(), Some("Herr Müller"));
     assert_eq!(new.metadata["case"], "7");
     assert_eq!(new.limits.max_parallel_chunks, 2);

@@ -9,7 +9,7 @@ fn record(id: u64, event: Event) -> EventRecord {
 }
 
 fn complete(id: u64, chunk_index: u32, text: &str) -> EventRecord {
-    record(id, Event::ChunkComplete { chunk_index, text: text.into(), language: None })
+    record(id, Event::ChunkComplete { chunk_index, text: text.into(), language: None, from_cache: false })
 }
 
 fn grew(id: u64, chunks: u32) -> EventRecord {
@@ -106,7 +106,7 @@ fn log(order: &[u32], texts: &[String]) -> Vec<EventRecord> {
     for chunk in order {
         done[*chunk as usize] = true;
         let text = texts[*chunk as usize].clone();
-        events.push(Event::ChunkComplete { chunk_index: *chunk, text, language: None });
+        events.push(Event::ChunkComplete { chunk_index: *chunk, text, language: None, from_cache: false });
         let leading = done.iter().take_while(|done| **done).count() as u32;
         if leading > told {
             told = leading;

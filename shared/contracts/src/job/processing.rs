@@ -98,7 +98,8 @@ pub(super) fn completed(
     change.set_chunk_state(chunk, ChunkState::Completed)?;
     timing::ended(change, chunk)?;
     let (text, language) = (result.text(), result.first_language().map(str::to_owned));
-    change.event(Event::ChunkComplete { chunk_index: chunk, text, language });
+    let from_cache = change.chunk(chunk)?.work.is_from_cache();
+    change.event(Event::ChunkComplete { chunk_index: chunk, text, language, from_cache });
     change.result(chunk, result);
     let text_chunks = change.header.completed.leading();
     if text_chunks > change.header.text_chunks {
@@ -246,6 +247,7 @@ pub(super) fn task(change: &Change<'_>, chunk: u32, epoch: u32) -> ChunkTask {
         part: None,
         divide: false,
         redo: None,
+        tenant: header.tenant.clone(),
         alone: false,
     }
 }

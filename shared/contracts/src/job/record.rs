@@ -72,6 +72,9 @@ pub struct JobOptions {
     pub word_timestamps: bool,
     pub use_llm: bool,
     pub llm_mode: Option<LlmMode>,
+    /// Nothing is to be taken from the cache of texts, nor left in it.
+    #[serde(skip_serializing_if = "is_false")]
+    pub no_cache: bool,
 }
 
 /// What the user gets to know of a finished transcript without reading it.

@@ -34,6 +34,7 @@ pub fn task() -> ChunkTask {
         part: None,
         divide: false,
         redo: None,
+        tenant: None,
         alone: false,
     }
 }
@@ -44,6 +45,10 @@ pub fn part_task() -> ChunkTask {
 
 pub fn redo_task() -> ChunkTask {
     ChunkTask { redo: Some(RedoTask { language: "en".to_owned() }), ..task() }
+}
+
+pub fn tenant_task() -> ChunkTask {
+    ChunkTask { tenant: Some("acme".to_owned().try_into().unwrap()), ..task() }
 }
 
 pub fn task_alone() -> ChunkTask {
@@ -112,7 +117,16 @@ pub fn measured_report() -> WorkerReport {
 }
 
 pub fn work() -> Work {
-    Work { decode_ms: 310, engine_ms: 4_750 }
+    Work { decode_ms: 310, engine_ms: 4_750, ..Work::default() }
+}
+
+/// At the end of a task of which some was known.
+pub fn cached_report() -> WorkerReport {
+    WorkerReport { work: Some(Work { windows: 9, cache_hits: 7, ..work() }), ..report(Report::Redone {}) }
+}
+
+pub fn chunk_from_cache() -> Event {
+    Event::ChunkComplete { chunk_index: 7, text: "Yes.".to_owned(), language: None, from_cache: true }
 }
 
 pub fn reports() -> Vec<Report> {
@@ -170,6 +184,7 @@ pub fn events() -> Vec<Event> {
             chunk_index: 7,
             text: "\"Yes\", she said.".to_owned(),
             language: Some("en".to_owned()),
+            from_cache: false,
         },
         Event::TextGrew { chunks: 8 },
         Event::ChunkFailed { chunk_index: 9, error: failure(), attempts: 1, will_retry: false },

@@ -17,6 +17,7 @@ pub fn options() -> JobOptions {
         word_timestamps: true,
         use_llm: true,
         llm_mode: Some(LlmMode::PerChunk),
+        no_cache: false,
     }
 }
 

@@ -10,7 +10,10 @@ mod reply;
 
 pub use call::Endpoint;
 
-use super::{Detected, Engine, EngineError, EngineInfo, SAMPLE_RATE, Window, WindowText, check, vad};
+use super::{
+    Detected, Engine, EngineError, EngineInfo, Identity, SAMPLE_RATE, Window, WindowText, check, identity,
+    vad,
+};
 use async_trait::async_trait;
 use call::{Ask, Caller};
 use scriptorium_contracts::language;
@@ -49,6 +52,7 @@ pub struct OpenAiConfig {
 
 pub struct OpenAi {
     caller: Caller,
+    identity: Identity,
     model: String,
     slots: Semaphore,
     /// Keys the hashes, so that nobody can make two windows that look alike.
@@ -74,6 +78,7 @@ impl OpenAi {
             .build()
             .map_err(|problem| EngineError::Inference(problem.to_string()))?;
         Ok(Self {
+            identity: identity::openai(&config),
             model: config.model.clone(),
             slots: Semaphore::new(config.slots.clamp(1, 128)),
             caller: Caller::new(client, config, limiter),
@@ -124,7 +129,7 @@ impl OpenAi {
 #[async_trait]
 impl Engine for OpenAi {
     async fn transcribe(&self, window: Window) -> Result<WindowText, EngineError> {
-        let Window { samples, language, prompt, word_timestamps } = window;
+        let Window { samples, language, detected, prompt, word_timestamps } = window;
         check(&samples)?;
         if let Some(language) = language.as_ref().filter(|named| !language::is_code(named) && *named != "und")
         {
@@ -136,10 +141,13 @@ impl Engine for OpenAi {
             return Ok(WindowText { language, segments: Vec::new(), attempts: 0 });
         }
         let language = language.filter(|language| language != "und");
-        if let (Some(language), None, false) = (&language, &prompt, word_timestamps)
-            && let Some(text) = self.heard(self.key(&samples), language)
-        {
-            return Ok(text);
+        if let (true, Some(language), None, false) = (detected, &language, &prompt, word_timestamps) {
+            // The language was found by asking for the text. Whether that text is still at hand or not, it is the one.
+            if let Some(text) = self.heard(self.key(&samples), language) {
+                return Ok(text);
+            }
+            let text = self.ask(samples, None, None, false).await?;
+            return Ok(WindowText { language: language.clone(), ..text });
         }
         self.ask(samples, language, prompt, word_timestamps).await
     }
@@ -165,6 +173,10 @@ impl Engine for OpenAi {
             languages: language::codes().map(str::to_owned).collect(),
             word_timestamps: true,
         }
+    }
+
+    fn identity(&self) -> Option<&Identity> {
+        Some(&self.identity)
     }
 
     async fn close(&self) {
