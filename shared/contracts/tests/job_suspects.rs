@@ -72,6 +72,21 @@ fn a_suspected_passage_is_tried_alone_after_growing_pauses_before_it_is_given_up
     assert_eq!((record.state, record.error.unwrap().code), (ChunkState::Failed, FailureCode::WorkerLost));
 }
 
+/// A queue whose receivers die before they can tell of it counts on.
+#[test]
+fn many_deaths_told_at_once_are_one_try_of_a_suspect() {
+    let mut ledger = divided(&[1]);
+    for losses in [3, 4, 5, 6] {
+        let (ChunkTask { chunk, epoch, part, .. }, _) = last_task(&ledger);
+        let part = part.map(|part| part.index);
+        apply(&mut ledger, Input::Started { chunk, part, epoch });
+        assert_ne!(ledger.chunk(0).parts[0].state, PartState::Failed);
+        apply(&mut ledger, Input::TaskLost { chunk, part, epoch, deaths: u32::MAX });
+        assert_eq!(ledger.chunk(0).parts[0].losses, losses);
+    }
+    assert_eq!(ledger.chunk(0).parts[0].state, PartState::Failed);
+}
+
 /// A process of several slots dies with all that it has in work, and with what it has waiting.
 #[test]
 fn a_suspect_that_nobody_had_begun_is_not_counted_dead() {

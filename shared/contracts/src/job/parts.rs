@@ -196,7 +196,7 @@ pub(super) fn task_lost(
     let lost = part_mut(change, chunk, part)?;
     // Where nobody had begun, no try was spent.
     if found.state == PartState::Processing {
-        lost.losses = lost.losses.saturating_add(deaths);
+        lost.losses = suspects::plus(lost.losses, deaths);
     }
     let cut = suspects::is_suspected(lost.losses) && lost.count > 1;
     if !cut && !suspects::is_given_up(lost.losses) {

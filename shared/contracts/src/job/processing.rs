@@ -194,7 +194,7 @@ pub(super) fn task_lost(
         "The worker stopped before it was done with this chunk; the chunk is tried again.",
     );
     let record = change.chunk_mut(chunk)?;
-    record.losses = record.losses.saturating_add(deaths);
+    record.losses = suspects::plus(record.losses, deaths);
     record.error = Some(failure.clone());
     let losses = record.losses;
     let given_up =

@@ -12,6 +12,16 @@ use super::retry::{Limits, retry_delay_ms};
 pub(super) const SUSPECTED: u32 = 3;
 const TRIES_ALONE: u32 = 3;
 
+/// The sum after further deaths. However many a queue tells of at once (nobody may have come to say so before), they make
+/// a suspect at most, and a try alone is one.
+pub(super) fn plus(deaths: u32, further: u32) -> u32 {
+    if is_suspected(deaths) {
+        deaths.saturating_add(further.min(1))
+    } else {
+        deaths.saturating_add(further).min(SUSPECTED)
+    }
+}
+
 pub(super) const fn is_suspected(deaths: u32) -> bool {
     deaths >= SUSPECTED
 }
