@@ -9,7 +9,7 @@ use crate::failure::{Failure, FailureCode};
 use crate::message::{ChunkTask, VERSION};
 use crate::{media::MediaInfo, transcript::ChunkResult};
 
-/// Times that a divided chunk's merge may get lost.
+/// Losses of a divided chunk, those before it was divided included, after which its merge is given up.
 const MAX_LOST_MERGES: u32 = 16;
 
 /// Does the worker with this token still own the chunk?
