@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use reqwest::{Response, StatusCode};
-use scriptorium_tests::{Client, Deployment, recordings};
+use scriptorium_tests::{Client, Deployment, Session, recordings};
 use serde_json::{Value, json};
 
 const MB: usize = 1 << 20;
@@ -111,6 +111,10 @@ async fn an_upload_url_takes_only_what_was_signed() {
 
 /// The job's last frame for a recording of these bytes.
 async fn outcome(client: &Client, name: &str, bytes: Vec<u8>) -> Value {
+    ended(client, name, bytes).await.1
+}
+
+async fn ended(client: &Client, name: &str, bytes: Vec<u8>) -> (Session, Value) {
     let session = client.open(name, bytes, 1, json!({})).await;
     for chunk in 0..session.chunks() {
         session.put(chunk).await;
@@ -122,7 +126,20 @@ async fn outcome(client: &Client, name: &str, bytes: Vec<u8>) -> Value {
         }
         assert!(reply.status().is_success());
     }
-    session.ended().await.data
+    let last = session.ended().await.data;
+    (session, last)
+}
+
+/// What is no sound is told, as damaged from second `from` to the end.
+async fn check_damaged_end(session: &Session, from: f64) {
+    let transcript: Value = serde_json::from_str(&session.transcript("json").await).unwrap();
+    let gap = transcript["gaps"].as_array().unwrap().last().expect("nothing is told of the noise");
+    let second = |value: &Value| value.as_f64().unwrap();
+    assert_eq!(gap["reason"], "damaged");
+    assert!((second(&gap["start"]) - from).abs() < 2.0, "{gap}");
+    assert!((second(&gap["end"]) - second(&transcript["duration"])).abs() < 0.01, "{gap}");
+    assert!(second(&transcript["coverage"]["damaged"]) > 10.0, "{}", transcript["coverage"]);
+    assert_eq!(session.status().await["gaps"], transcript["gaps"]);
 }
 
 #[tokio::test]
@@ -152,18 +169,24 @@ async fn recordings_that_break_off_or_turn_to_noise() {
     let server = Deployment::start(&[]).await;
     let client = Client::new(&server.url());
     // As little speech as makes a recording that is large enough.
-    let formats: [(&str, &[&str]); 3] = [
-        ("wav", &["-t", "40", "-c:a", "pcm_s16le", "-ar", "44100"]),
-        ("flac", &["-t", "45", "-sample_fmt", "s32", "-compression_level", "0", "-ar", "96000"]),
-        ("mp3", &["-t", "140", "-b:a", "320k", "-ar", "44100"]),
+    let formats: [(&str, u32, &[&str]); 3] = [
+        ("wav", 40, &["-c:a", "pcm_s16le", "-ar", "44100"]),
+        ("flac", 45, &["-sample_fmt", "s32", "-compression_level", "0", "-ar", "96000"]),
+        ("mp3", 140, &["-b:a", "320k", "-ar", "44100"]),
     ];
-    for (ending, arguments) in formats {
-        let good = recordings::converted(&[arguments, &["-ac", "2"]].concat(), ending);
+    for (ending, seconds, arguments) in formats {
+        let length = seconds.to_string();
+        let arguments = [&["-t", &length], arguments].concat();
+        let good = recordings::converted(&[&arguments[..], &["-ac", "2"]].concat(), ending);
         // A good header, then random bytes to the end.
         let mut noise = good[..MB].to_vec();
         noise.extend(random_bytes(5 * MB));
-        let end = outcome(&client, &format!("noise.{ending}"), noise).await;
-        assert!(matches!(end["type"].as_str(), Some("final_result" | "job_failed")), "{ending}: {end}");
+        let (session, end) = ended(&client, &format!("noise.{ending}"), noise).await;
+        assert_eq!(end["type"], "final_result", "{ending}: {end}");
+        // Of numbers without a frame nobody can tell that they are no sound.
+        if ending != "wav" {
+            check_damaged_end(&session, f64::from(seconds) * MB as f64 / good.len() as f64).await;
+        }
         // A body cut off in the middle of a packet.
         let cut = good[..(good.len() * 9 / 10).max(5 * MB + 1) | 1].to_vec();
         let end = outcome(&client, &format!("cut.{ending}"), cut).await;

@@ -100,6 +100,90 @@ fn a_spoiled_stretch_of_mp3() {
     check_spoiled(&path, 60_000, 7.5);
 }
 
+/// From some byte on there is nothing but noise: that much is told as damaged, whatever the chunks.
+fn check_spoiled_end(path: &std::path::Path, exact: bool) {
+    let sound = std::fs::read(path).unwrap();
+    let from = sound.len() * 3 / 5;
+    let mut hurt = sound.clone();
+    spoil(&mut hurt, from, sound.len() - from);
+    let (sound, hurt) = (MemorySource::new(sound), MemorySource::new(hurt));
+    let init = probe(&sound).unwrap();
+    let whole = plan_chunk(&sound, &init, 0..sound.len()).unwrap();
+    let plan = plan_chunk(&hurt, &init, 0..hurt.len()).unwrap();
+    let rate = f64::from(init.media.sample_rate);
+    if exact {
+        assert_eq!(plan.frames, whole.frames);
+    }
+    let lost = plan.damaged.iter().map(|gap| gap.end - gap.start).sum::<i64>() as f64 / rate;
+    let held = whole.frames as f64 / rate * 0.4;
+    assert!((held * 0.8..held * 1.2).contains(&lost), "{lost} s of {held} s are told as damaged");
+    assert_eq!(plan.damaged.last().unwrap().end, plan.frames as i64);
+    let expected = tiled(std::slice::from_ref(&plan));
+    for size in SIZES {
+        let plans = plans(&hurt, &init, size);
+        assert_eq!(tiled(&plans), expected, "chunks of {size} bytes");
+        let told = plans.iter().flat_map(|plan| &plan.damaged).map(|gap| gap.end - gap.start).sum::<i64>();
+        assert_eq!(told as f64 / rate, lost, "chunks of {size} bytes");
+    }
+}
+
+#[test]
+fn a_spoiled_end_is_told() {
+    let studio = Studio::new();
+    let speech = studio.speech(150);
+    // The header tells how many samples there are.
+    check_spoiled_end(&studio.convert(&speech, &["-ar", "44100"], "a.flac"), true);
+    check_spoiled_end(&studio.convert(&speech, &["-b:a", "64k", "-ar", "44100"], "a.mp3"), false);
+    check_spoiled_end(&studio.convert(&speech, &["-q:a", "5", "-ar", "44100"], "b.mp3"), false);
+    check_spoiled_end(&studio.convert(&speech, &["-c:a", "aac", "-ar", "44100"], "a.aac"), false);
+}
+
+#[test]
+fn what_is_cut_off_or_padded_is_not_damaged() {
+    let studio = Studio::new();
+    let speech = studio.speech(60);
+    for name in ["a.flac", "a.mp3", "a.aac"] {
+        let sound = std::fs::read(studio.convert(&speech, &["-ar", "44100"], name)).unwrap();
+        let seconds = |bytes: Vec<u8>| {
+            let source = MemorySource::new(bytes);
+            let init = probe(&source).unwrap();
+            let plan = plan_chunk(&source, &init, 0..source.len()).unwrap();
+            let lost = plan.damaged.iter().map(|gap| gap.end - gap.start).sum::<i64>() as f64;
+            let rate = f64::from(init.media.sample_rate);
+            (plan.frames as f64 / rate, lost / rate)
+        };
+        let (whole, _) = seconds(sound.clone());
+        // No more than the frame that is cut.
+        let (cut, lost) = seconds(sound[..sound.len() / 3 * 2 + 1].to_vec());
+        assert!(cut < whole * 0.8 && lost < 0.15, "{name}: {lost} of {cut} s");
+        let tag = [&b"TAG"[..], &[b'x'; 4_000]].concat();
+        for behind in [vec![0; 50_000], tag] {
+            assert_eq!(seconds([sound.clone(), behind].concat()), (whole, 0.0), "{name}");
+        }
+    }
+}
+
+/// The frame before the damage may reach from one cell of the scanner into the next.
+#[test]
+fn damage_near_the_border_of_a_cell() {
+    const CELL: usize = 128 * 1024;
+    let studio = Studio::new();
+    let path = studio.convert(&studio.speech(60), &["-ar", "44100"], "a.flac");
+    let sound = std::fs::read(path).unwrap();
+    let source = MemorySource::new(sound.clone());
+    let init = probe(&source).unwrap();
+    let frames = plan_chunk(&source, &init, 0..source.len()).unwrap().frames;
+    for behind in (0..12_000).step_by(1_500) {
+        let mut hurt = sound.clone();
+        let at = usize::try_from(init.data_start).unwrap() + 3 * CELL + behind;
+        spoil(&mut hurt, at, 40_000);
+        let hurt = MemorySource::new(hurt);
+        let whole = plan_chunk(&hurt, &init, 0..hurt.len()).unwrap();
+        assert_eq!(whole.frames, frames, "damage {behind} bytes behind the border");
+        assert_eq!(tiled(&plans(&hurt, &init, SIZES[2])), tiled(&[whole]));
+    }
+}
+
 #[test]
 fn a_packet_that_cannot_be_decoded_is_told_and_keeps_its_time() {
     let studio = Studio::new();

@@ -6,17 +6,13 @@ use std::ops::Range;
 use scriptorium_contracts::media::MediaInfo;
 
 use super::aac_config::{Core, FRAMES, core, rate_of};
-use super::mp3_frame::is_tail_tag;
+use super::frame_chain::{Chains, Header, Met};
 use super::{Scanner, array};
 use crate::error::MediaError;
 use crate::init::{Codec, InitSection, Layout, Trim};
 use crate::packet::{Packet, content_hash};
 use crate::source::Span;
 
-/// How far after the tags the first frame is looked for.
-const MAX_JUNK: u64 = 64 * 1024;
-/// Headers in a row that make a stream; each has 28 bits that must fit.
-const CHAIN: usize = 3;
 /// Bytes before a cell from which its first frame is synchronised: two frames of the longest kind.
 const LOOK_BACK: u64 = 16 * 1024;
 /// Bytes of a header without its CRC.
@@ -41,6 +37,24 @@ struct FrameHeader {
     single: bool,
 }
 
+impl Header for FrameHeader {
+    const BYTES: u64 = HEADER;
+    /// Each has 28 bits that must fit.
+    const CHAIN: usize = 3;
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        parse_header(bytes)
+    }
+
+    fn fixed_bits(&self) -> u32 {
+        self.word & FIXED_BITS
+    }
+
+    fn frame_len(&self) -> u64 {
+        self.len
+    }
+}
+
 /// Parses the header at the start of `bytes`, of whatever profile.
 fn parse_header(bytes: &[u8]) -> Option<FrameHeader> {
     let word = u32::from_be_bytes(array(bytes, 0)?);
@@ -60,13 +74,13 @@ fn core_of(header: &FrameHeader) -> Result<Core, MediaError> {
     core((header.word >> 14 & 3) + 1, header.rate, header.word >> 6 & 7)
 }
 
-/// Reads the beginning of an ADTS stream; `None` if no stream begins within [`MAX_JUNK`] bytes after `base`.
+/// Reads the beginning of an ADTS stream; `None` if none begins near `base`.
 pub(crate) fn probe(
     bytes: &mut Span<'_>,
     base: u64,
     title: Option<String>,
 ) -> Result<Option<InitSection>, MediaError> {
-    let Some((data_start, header)) = first_stream(bytes, base)? else {
+    let Some((data_start, header)) = Chains::<FrameHeader>::first(bytes, base)? else {
         return Ok(None);
     };
     let core = core_of(&header)?;
@@ -89,24 +103,10 @@ pub(crate) fn probe(
         file_len,
         data_start,
         data_end: file_len,
-        layout: Layout::Adts { fixed_header_bits: header.word & FIXED_BITS },
+        layout: Layout::Adts { fixed_header_bits: header.fixed_bits() },
         codec: Codec::Aac { config: core.config },
         trim: Trim::default(),
     }))
-}
-
-/// The first offset from `base` on at which a chain of consistent headers begins.
-fn first_stream(bytes: &mut Span<'_>, base: u64) -> Result<Option<(u64, FrameHeader)>, MediaError> {
-    let end = bytes.source_len();
-    for at in base..base.saturating_add(MAX_JUNK).min(end) {
-        if let Some(header) = parse_header(bytes.slice(at, at + HEADER)?) {
-            let scanner = AdtsScanner::new(base..end, header.word & FIXED_BITS);
-            if scanner.chain_begins(bytes, at)? {
-                return Ok(Some((at, header)));
-            }
-        }
-    }
-    Ok(None)
 }
 
 /// Bits a second of the first frames, as far as they are there: an estimate is not worth waiting for another chunk.
@@ -123,85 +123,17 @@ fn estimate(bytes: &mut Span<'_>, data_start: u64, rate: u32) -> Option<f64> {
 
 /// Finds frames by their headers.
 pub(crate) struct AdtsScanner {
-    data: Range<u64>,
-    fixed: u32,
-}
-
-/// Whole frames met so far, over which the length of a damaged stretch is estimated.
-#[derive(Default)]
-struct Met {
-    bytes: u64,
-    frames: u64,
-}
-
-impl Met {
-    /// How many frames (samples) `bytes` bytes have held; `after` is the frame behind them.
-    fn lost(&self, bytes: u64, after: &FrameHeader) -> u64 {
-        let (all, count) = (self.bytes + after.len, self.frames + 1);
-        u64::from(FRAMES) * ((bytes.saturating_mul(count) + all / 2) / all.max(1))
-    }
+    chains: Chains<FrameHeader>,
 }
 
 impl AdtsScanner {
     pub(crate) fn new(data: Range<u64>, fixed_header_bits: u32) -> Self {
-        Self { data, fixed: fixed_header_bits }
-    }
-
-    fn header_at(&self, bytes: &mut Span<'_>, at: u64) -> Result<Option<FrameHeader>, MediaError> {
-        Ok(self.consistent(bytes.slice(at, at + HEADER)?))
-    }
-
-    fn consistent(&self, head: &[u8]) -> Option<FrameHeader> {
-        parse_header(head).filter(|header| header.word & FIXED_BITS == self.fixed)
-    }
-
-    /// Whether the audio ends at `at`: with the file, or with a tag.
-    fn ended(&self, bytes: &mut Span<'_>, at: u64) -> Result<bool, MediaError> {
-        Ok(at + HEADER > self.data.end || is_tail_tag(bytes.slice(at, at + 16)?))
-    }
-
-    /// Whether a chain of headers begins at `at`: [`CHAIN`] in a row, or two and then the end of the audio.
-    fn chain_begins(&self, bytes: &mut Span<'_>, at: u64) -> Result<bool, MediaError> {
-        let mut next = at;
-        for found in 0..CHAIN {
-            match self.header_at(bytes, next)? {
-                Some(header) => next += header.len,
-                None => return Ok(found >= 2 && self.ended(bytes, next)?),
-            }
-        }
-        Ok(true)
-    }
-
-    /// The first chain that begins in `range`.
-    fn search(&self, bytes: &mut Span<'_>, range: Range<u64>) -> Result<Option<u64>, MediaError> {
-        const BLOCK: u64 = 4 * 1024;
-        let mut at = range.start;
-        while at < range.end {
-            let end = (at + BLOCK).min(range.end);
-            let candidates: Vec<u64> = bytes
-                .slice(at, end + HEADER - 1)?
-                .windows(7)
-                .zip(at..)
-                .filter(|(head, _)| head[0] == 0xff && self.consistent(head).is_some())
-                .map(|(_, offset)| offset)
-                .collect();
-            for offset in candidates {
-                if self.chain_begins(bytes, offset)? {
-                    return Ok(Some(offset));
-                }
-            }
-            at = end;
-        }
-        Ok(None)
+        Self { chains: Chains::new(data, fixed_header_bits) }
     }
 
     /// The frame at `at`, whose length is doubted if no frame follows it.
     fn packet(&self, bytes: &mut Span<'_>, at: u64, header: &FrameHeader) -> Result<Packet, MediaError> {
-        let end = at + header.len;
-        let follows = self.header_at(bytes, end)?.is_some() || self.ended(bytes, end)?;
-        // A damaged header can still look like one; a chain that begins inside the frame gives it away.
-        let inside = if follows { None } else { self.search(bytes, at + HEADER..end)? };
-        if let Some(next) = inside {
+        if let Some(next) = self.chains.hidden(bytes, at, header)? {
             return Ok(Packet::gap(at, next - at, u64::from(FRAMES)));
         }
         if !header.single {
@@ -211,7 +143,7 @@ impl AdtsScanner {
         }
         Ok(Packet {
             offset: at,
-            hash: content_hash(bytes.slice(at + header.header, end)?),
+            hash: content_hash(bytes.slice(at + header.header, at + header.len)?),
             len: u32::try_from(header.len).unwrap_or(u32::MAX),
             frames: FRAMES,
             lead: 0,
@@ -229,26 +161,27 @@ impl Scanner for AdtsScanner {
 
     fn scan(&mut self, bytes: &mut Span<'_>, cell: Range<u64>) -> Result<Vec<Packet>, MediaError> {
         let mut packets = Vec::new();
-        let from = cell.start.saturating_sub(LOOK_BACK).max(self.data.start);
-        let synced = if from == self.data.start { Some(from) } else { self.search(bytes, from..cell.end)? };
-        let Some(mut at) = synced else {
+        let Some(mut at) = self.chains.synced(bytes, &cell, LOOK_BACK)? else {
             return Ok(packets);
         };
         let mut met = Met::default();
-        while at < cell.end.min(self.data.end) {
-            let packet = match self.header_at(bytes, at)? {
+        while at < cell.end.min(self.chains.end()) {
+            let packet = match self.chains.header_at(bytes, at)? {
                 // Cut off within its last frame.
-                Some(header) if at + header.len > self.data.end => break,
+                Some(header) if at + header.len > self.chains.end() => break,
                 Some(header) => self.packet(bytes, at, &header)?,
                 None => {
-                    let Some(next) = self.search(bytes, at + 1..self.data.end)? else { break };
-                    let Some(after) = self.header_at(bytes, next)? else { break };
-                    Packet::gap(at, next - at, met.lost(next - at, &after))
+                    let (end, after) = self.chains.after_damage(bytes, at)?;
+                    let met = after.as_ref().map_or(met, |after| met.and(after.len));
+                    let lost = u64::from(FRAMES) * met.frames_in(end - at);
+                    if after.is_none() && lost == 0 {
+                        break;
+                    }
+                    Packet::gap(at, end - at, lost)
                 }
             };
             if !packet.damaged {
-                met.bytes += u64::from(packet.len);
-                met.frames += 1;
+                met = met.and(u64::from(packet.len));
             }
             if packet.offset >= cell.start {
                 packets.push(packet);
@@ -264,7 +197,7 @@ impl Scanner for AdtsScanner {
 
     /// The raw data block: the frame without its header.
     fn payload<'b>(&mut self, bytes: &'b mut Span<'_>, packet: &Packet) -> Result<Cow<'b, [u8]>, MediaError> {
-        let header = self.header_at(bytes, packet.offset)?.map_or(HEADER, |header| header.header);
+        let header = self.chains.header_at(bytes, packet.offset)?.map_or(HEADER, |header| header.header);
         let start = (packet.offset + header).min(packet.end());
         Ok(Cow::Borrowed(bytes.slice(start, packet.end())?))
     }

@@ -7,6 +7,7 @@ use symphonia::core::checksum::Crc16Ansi;
 use symphonia::core::io::Monitor;
 
 use super::flac_frame::{FrameHeader, MAX_HEADER, may_begin, parse_header, parse_stream};
+use super::tail::trailing_bytes;
 use super::{Scanner, array};
 use crate::error::MediaError;
 use crate::init::{Codec, FlacStream, InitSection, Layout, Trim};
@@ -160,8 +161,10 @@ impl FlacScanner {
         }
         Ok(match self.frame_end(bytes, at, &header)? {
             End::At(end) => Some(Found { offset: at, end, header }),
-            // The last frame, followed by a tag that is no FLAC: the decoder finds the end by itself.
-            End::Open if self.is_last(&header) => Some(Found { offset: at, end: self.data.end, header }),
+            // The last frame, followed by something that is no FLAC: the decoder finds the end by itself.
+            End::Open | End::Nowhere if self.is_last(&header) => {
+                Some(Found { offset: at, end: (at + self.max_frame()).min(self.data.end), header })
+            }
             End::Open | End::Nowhere => {
                 budget.spent += self.max_frame();
                 None
@@ -245,6 +248,19 @@ impl FlacScanner {
         found.header.first_sample.checked_sub(expected).filter(|lost| *lost <= most).unwrap_or(0)
     }
 
+    /// Frames lost where no good one follows: what the recording says it has, unless so many bytes cannot have held as much;
+    /// then it is cut off, and only what is there was lost.
+    fn lost_at_end(&self, bytes: &mut Span<'_>, expected: u64, at: u64) -> Result<u64, MediaError> {
+        /// Loud sound takes so many times as many bytes as the average.
+        const MOST: u64 = 4;
+        let (played, read) = (expected.saturating_sub(self.first_sample), at - self.data.start);
+        let left = u128::from(trailing_bytes(bytes, at..self.data.end)?);
+        let held = left * u128::from(played) / u128::from(read.max(1));
+        let held = u64::try_from(held).unwrap_or(u64::MAX);
+        let missing = self.stream.total.map(|total| total.saturating_sub(played));
+        Ok(missing.filter(|missing| *missing <= held.saturating_mul(MOST)).unwrap_or(held))
+    }
+
     fn packet(&self, bytes: &mut Span<'_>, found: &Found) -> Result<Packet, MediaError> {
         // The number in the header and the CRCs count where the frame stands, not how it sounds.
         let body = found.offset + found.header.len..found.end.saturating_sub(2);
@@ -268,19 +284,26 @@ impl Scanner for FlacScanner {
 
     fn scan(&mut self, bytes: &mut Span<'_>, cell: Range<u64>) -> Result<Vec<Packet>, MediaError> {
         let mut packets = Vec::new();
-        let mut budget = Budget { origin: cell.start, spent: 0 };
-        let mut at = cell.start;
-        // The sample that should come next; unknown until the first frame of a cell in the middle.
+        // The frame that reaches into the cell begins before it, and tells what should come next.
+        let mut at = cell.start.saturating_sub(self.max_frame()).max(self.data.start);
+        let mut budget = Budget { origin: at, spent: 0 };
+        // The sample that should come next; unknown until the first frame in the middle of a recording.
         let mut expected = (at == self.data.start).then_some(self.first_sample);
         while at < cell.end {
             let limit = if expected.is_some() { self.data.end } else { cell.end };
-            let Some(found) = self.search_or_here(bytes, at..limit, &mut budget)? else {
-                break;
-            };
-            if let Some(expected) = expected.filter(|_| found.offset > at) {
-                packets.push(Packet::gap(at, found.offset - at, self.lost(expected, &found, at)));
+            let found = self.search_or_here(bytes, at..limit, &mut budget)?;
+            let ends = found.as_ref().map_or(self.data.end, |found| found.offset);
+            if let Some(expected) = expected.filter(|_| ends > at) {
+                let lost = match &found {
+                    Some(found) => self.lost(expected, found, at),
+                    None => self.lost_at_end(bytes, expected, at)?,
+                };
+                if at >= cell.start && (found.is_some() || lost > 0) {
+                    packets.push(Packet::gap(at, ends - at, lost));
+                }
             }
-            if found.offset < cell.end {
+            let Some(found) = found else { break };
+            if (cell.start..cell.end).contains(&found.offset) {
                 packets.push(self.packet(bytes, &found)?);
             }
             at = found.end;

@@ -5,18 +5,13 @@ use std::ops::Range;
 use scriptorium_contracts::media::MediaInfo;
 
 use super::Scanner;
-use super::mp3_frame::{
-    EncoderTag, FIXED_BITS, FrameHeader, HEADER, encoder_tag, header_word, is_tail_tag, parse_header,
-};
+use super::frame_chain::{Chains, Header, Met};
+use super::mp3_frame::{EncoderTag, FrameHeader, HEADER, encoder_tag, parse_header};
 use crate::error::MediaError;
 use crate::init::{Codec, InitSection, Layout, Trim};
 use crate::packet::{Packet, content_hash};
 use crate::source::Span;
 
-/// How far after the tags the first frame is looked for.
-const MAX_JUNK: u64 = 64 * 1024;
-/// Headers in a row that make a stream.
-const CHAIN: usize = 4;
 /// Bytes before a cell from which its first frame is synchronised: at least 11 frames of the longest kind.
 const LOOK_BACK: u64 = 16 * 1024;
 /// What every layer III decoder adds to the encoder's delay.
@@ -24,16 +19,15 @@ const DECODER_DELAY: u32 = 529;
 /// Frames over which a bit rate is estimated where no tag tells.
 const SAMPLE_FRAMES: u64 = 200;
 
-/// Reads the beginning of an MP3 stream; `None` if no stream begins within [`MAX_JUNK`] bytes after `base`.
+/// Reads the beginning of an MP3 stream; `None` if none begins near `base`.
 pub(crate) fn probe(
     bytes: &mut Span<'_>,
     base: u64,
     title: Option<String>,
 ) -> Result<Option<InitSection>, MediaError> {
-    let Some((start, header)) = first_stream(bytes, base)? else {
+    let Some((start, header)) = Chains::<FrameHeader>::first(bytes, base)? else {
         return Ok(None);
     };
-    let word = header_word(bytes.slice(start, start + HEADER)?).unwrap_or_default();
     let frame = bytes.slice(start, start + u64::from(header.len))?;
     let tag = encoder_tag(frame, &header);
     let data_start = start + if tag.is_some() { u64::from(header.len) } else { 0 };
@@ -54,28 +48,27 @@ pub(crate) fn probe(
         file_len,
         data_start: data_start.min(file_len),
         data_end: file_len,
-        layout: Layout::Mp3 { fixed_header_bits: word & FIXED_BITS },
+        layout: Layout::Mp3 { fixed_header_bits: header.fixed_bits },
         codec: Codec::Mp3 { mpeg1: header.mpeg1 },
         trim,
     }))
 }
 
-/// The first offset from `base` on at which a chain of consistent headers begins.
-fn first_stream(bytes: &mut Span<'_>, base: u64) -> Result<Option<(u64, FrameHeader)>, MediaError> {
-    let end = bytes.source_len();
-    let mut at = base;
-    while at < (base + MAX_JUNK).min(end) {
-        let head = bytes.slice(at, at + HEADER)?;
-        let found = parse_header(head).zip(header_word(head));
-        if let Some((header, word)) = found {
-            let scanner = Mp3Scanner::new(base..end, word & FIXED_BITS);
-            if scanner.chain_begins(bytes, at)? {
-                return Ok(Some((at, header)));
-            }
-        }
-        at += 1;
+impl Header for FrameHeader {
+    const BYTES: u64 = HEADER;
+    const CHAIN: usize = 4;
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        parse_header(bytes)
     }
-    Ok(None)
+
+    fn fixed_bits(&self) -> u32 {
+        self.fixed_bits
+    }
+
+    fn frame_len(&self) -> u64 {
+        u64::from(self.len)
+    }
 }
 
 /// Start: the encoder's delay and the decoder's. End: the padding beyond what the decoder's delay already pushed out.
@@ -123,76 +116,22 @@ fn estimate(
 
 /// Finds frames by their headers.
 pub(crate) struct Mp3Scanner {
-    data: Range<u64>,
-    fixed: u32,
+    chains: Chains<FrameHeader>,
 }
 
 impl Mp3Scanner {
     pub(crate) fn new(data: Range<u64>, fixed_header_bits: u32) -> Self {
-        Self { data, fixed: fixed_header_bits }
-    }
-
-    fn header_at(&self, bytes: &mut Span<'_>, at: u64) -> Result<Option<FrameHeader>, MediaError> {
-        Ok(self.consistent(bytes.slice(at, at + HEADER)?))
-    }
-
-    fn consistent(&self, head: &[u8]) -> Option<FrameHeader> {
-        header_word(head).filter(|word| word & FIXED_BITS == self.fixed)?;
-        parse_header(head)
-    }
-
-    /// Whether the audio ends at `at`: with the file, or with a tag.
-    fn ended(&self, bytes: &mut Span<'_>, at: u64) -> Result<bool, MediaError> {
-        Ok(at + HEADER > self.data.end || is_tail_tag(bytes.slice(at, at + 16)?))
-    }
-
-    /// Whether a chain of headers begins at `at`: [`CHAIN`] in a row, or two and then the end of the audio.
-    fn chain_begins(&self, bytes: &mut Span<'_>, at: u64) -> Result<bool, MediaError> {
-        let mut next = at;
-        for found in 0..CHAIN {
-            match self.header_at(bytes, next)? {
-                Some(header) => next += u64::from(header.len),
-                None => return Ok(found >= 2 && self.ended(bytes, next)?),
-            }
-        }
-        Ok(true)
-    }
-
-    /// The first chain that begins in `range`.
-    fn search(&self, bytes: &mut Span<'_>, range: Range<u64>) -> Result<Option<u64>, MediaError> {
-        const BLOCK: u64 = 4 * 1024;
-        let mut at = range.start;
-        while at < range.end {
-            let end = (at + BLOCK).min(range.end);
-            let candidates: Vec<u64> = bytes
-                .slice(at, end + HEADER - 1)?
-                .windows(4)
-                .zip(at..)
-                .filter(|(head, _)| head[0] == 0xff && self.consistent(head).is_some())
-                .map(|(_, offset)| offset)
-                .collect();
-            for offset in candidates {
-                if self.chain_begins(bytes, offset)? {
-                    return Ok(Some(offset));
-                }
-            }
-            at = end;
-        }
-        Ok(None)
+        Self { chains: Chains::new(data, fixed_header_bits) }
     }
 
     /// The frame at `at`, whose length is doubted if no frame follows it.
     fn packet(&self, bytes: &mut Span<'_>, at: u64, header: &FrameHeader) -> Result<Packet, MediaError> {
-        let end = at + u64::from(header.len);
-        let follows = self.header_at(bytes, end)?.is_some() || self.ended(bytes, end)?;
-        // A damaged header can still look like one; a chain that begins inside the frame gives it away.
-        let inside = if follows { None } else { self.search(bytes, at + HEADER..end)? };
-        if let Some(next) = inside {
+        if let Some(next) = self.chains.hidden(bytes, at, header)? {
             return Ok(Packet::gap(at, next - at, u64::from(header.samples)));
         }
         Ok(Packet {
             offset: at,
-            hash: content_hash(bytes.slice(at + HEADER, end)?),
+            hash: content_hash(bytes.slice(at + HEADER, at + u64::from(header.len))?),
             len: header.len,
             frames: header.samples,
             lead: 0,
@@ -201,19 +140,18 @@ impl Mp3Scanner {
             damaged: false,
         })
     }
+}
 
-    /// How many samples a damaged stretch held: exact where the bit rate is constant, else by its neighbours.
-    fn lost(before: Option<FrameHeader>, after: FrameHeader, bytes: u64) -> u64 {
-        let before = before.unwrap_or(after);
-        let samples = u64::from(after.samples);
-        // Bytes of a frame, as the fraction `over / under`.
-        let (over, under) = if before.bitrate == after.bitrate {
-            (samples * u64::from(after.bitrate), 8 * u64::from(after.rate))
-        } else {
-            (u64::from(before.len) + u64::from(after.len), 2)
-        };
-        samples * ((bytes * under + over / 2) / over.max(1))
-    }
+/// How many samples a damaged stretch of `bytes` bytes held: exact where the bit rate is constant, else by its neighbours.
+fn lost(before: FrameHeader, after: FrameHeader, bytes: u64) -> u64 {
+    let samples = u64::from(after.samples);
+    // Bytes of a frame, as the fraction `over / under`.
+    let (over, under) = if before.bitrate == after.bitrate {
+        (samples * u64::from(after.bitrate), 8 * u64::from(after.rate))
+    } else {
+        (u64::from(before.len) + u64::from(after.len), 2)
+    };
+    samples * ((bytes * under + over / 2) / over.max(1))
 }
 
 impl Scanner for Mp3Scanner {
@@ -223,24 +161,29 @@ impl Scanner for Mp3Scanner {
 
     fn scan(&mut self, bytes: &mut Span<'_>, cell: Range<u64>) -> Result<Vec<Packet>, MediaError> {
         let mut packets = Vec::new();
-        let from = cell.start.saturating_sub(LOOK_BACK).max(self.data.start);
-        let synced = if from == self.data.start { Some(from) } else { self.search(bytes, from..cell.end)? };
-        let Some(mut at) = synced else {
+        let Some(mut at) = self.chains.synced(bytes, &cell, LOOK_BACK)? else {
             return Ok(packets);
         };
-        let mut before = None;
-        while at < cell.end.min(self.data.end) {
-            let packet = match self.header_at(bytes, at)? {
+        let (mut before, mut met) = (None, Met::default());
+        while at < cell.end.min(self.chains.end()) {
+            let packet = match self.chains.header_at(bytes, at)? {
                 // Cut off within its last frame.
-                Some(header) if at + u64::from(header.len) > self.data.end => break,
+                Some(header) if at + u64::from(header.len) > self.chains.end() => break,
                 Some(header) => {
-                    before = Some(header);
+                    (before, met) = (Some(header), met.and(header.frame_len()));
                     self.packet(bytes, at, &header)?
                 }
                 None => {
-                    let Some(next) = self.search(bytes, at + 1..self.data.end)? else { break };
-                    let Some(after) = self.header_at(bytes, next)? else { break };
-                    Packet::gap(at, next - at, Self::lost(before, after, next - at))
+                    let (end, after) = self.chains.after_damage(bytes, at)?;
+                    let lost = match (before, after) {
+                        (before, Some(after)) => lost(before.unwrap_or(after), after, end - at),
+                        (Some(before), None) => u64::from(before.samples) * met.frames_in(end - at),
+                        (None, None) => 0,
+                    };
+                    if after.is_none() && lost == 0 {
+                        break;
+                    }
+                    Packet::gap(at, end - at, lost)
                 }
             };
             if packet.offset >= cell.start {

@@ -3,7 +3,7 @@
 use super::array;
 
 /// Bits that never change within a stream: sync, version, layer, sample rate.
-pub(crate) const FIXED_BITS: u32 = 0xfffe_0c00;
+const FIXED_BITS: u32 = 0xfffe_0c00;
 /// Bytes of a frame header.
 pub(crate) const HEADER: u64 = 4;
 
@@ -26,6 +26,8 @@ pub(crate) struct FrameHeader {
     pub crc: u32,
     /// MPEG-1; otherwise MPEG-2 or 2.5.
     pub mpeg1: bool,
+    /// Those bits that are the same in every header of a stream.
+    pub fixed_bits: u32,
 }
 
 impl FrameHeader {
@@ -39,7 +41,7 @@ impl FrameHeader {
 pub(crate) fn parse_header(bytes: &[u8]) -> Option<FrameHeader> {
     const KBPS_1: [u32; 16] = [0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0];
     const KBPS_2: [u32; 16] = [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0];
-    let word = header_word(bytes)?;
+    let word = u32::from_be_bytes(array(bytes, 0)?);
     // Eleven bits of sync, layer III.
     if word >> 21 != 0x7ff || word >> 17 & 3 != 1 {
         return None;
@@ -77,16 +79,8 @@ pub(crate) fn parse_header(bytes: &[u8]) -> Option<FrameHeader> {
         },
         crc: if word >> 16 & 1 == 0 { 2 } else { 0 },
         mpeg1,
+        fixed_bits: word & FIXED_BITS,
     })
-}
-
-pub(crate) fn header_word(bytes: &[u8]) -> Option<u32> {
-    Some(u32::from_be_bytes(array(bytes, 0)?))
-}
-
-/// Whether one of the tags that stand after the last frame begins here.
-pub(crate) fn is_tail_tag(bytes: &[u8]) -> bool {
-    [&b"TAG"[..], b"APETAGEX", b"LYRICSBEGIN", b"ID3", b"3DI"].iter().any(|tag| bytes.starts_with(tag))
 }
 
 /// What the tag in the first frame says (Xing, Info, LAME, VBRI).

@@ -159,8 +159,8 @@ pub fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
 pub const SIZES: [u64; 3] = [SMALLEST, 1_000_000, 300_007];
 const SMALLEST: u64 = 64 * 1024;
 /// A plan scans a minute around its chunk, however small that is: hundreds of chunks of a dense recording take long, and the
-/// dozens before them were the same case.
-const MOST_CHUNKS: u64 = 64;
+/// two dozen before them were the same case.
+const MOST_CHUNKS: u64 = 24;
 
 /// The smallest chunks that a recording of so many bytes is cut into.
 pub fn smallest(len: u64) -> u64 {
