@@ -1,7 +1,8 @@
 //! The bridge to CTranslate2: a batch of requests in, tokens and probabilities out.
 //!
-//! Each replica computes on one thread. Per window, all arithmetic of the encoder and of the beam search is a
-//! function of that window alone; the test `a_batch_changes_nothing` holds this fast, bit by bit.
+//! Each replica computes on one thread. Per window, all arithmetic is a function of that window alone, where
+//! [`super::processor::computes_batches_alike`]; elsewhere there is one window in a batch. The test
+//! `a_batch_changes_nothing` holds this fast, bit by bit.
 
 use std::path::Path;
 

@@ -45,6 +45,20 @@ pub(super) fn kind() -> String {
     kind.join("\n")
 }
 
+/// Whether the library computes each window of a batch as it does alone, bit by bit. With AVX-512 it does; without it, the last
+/// rows of a text are rounded otherwise where a longer text is aligned beside it (CTranslate2 4.8, oneDNN 3.14, AMD EPYC with
+/// AVX2: word probabilities differed by some 1e-7).
+pub(super) fn computes_batches_alike() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let able = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl");
+    #[cfg(not(target_arch = "x86_64"))]
+    let able = false;
+    able && OVERRIDES.iter().all(|name| setting(name).is_none())
+}
+
 #[expect(clippy::disallowed_methods, reason = "the library reads these itself; they are no settings of ours")]
 fn setting(name: &str) -> Option<String> {
     let value = std::env::var_os(name)?;

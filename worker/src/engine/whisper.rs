@@ -14,7 +14,7 @@ use super::queue::{self, Queue};
 use super::request::{Answer, Language, Request, Task};
 use super::vocab::Vocab;
 use super::window::{self, Prepared};
-use super::{Detected, Engine, EngineError, EngineInfo, Window, WindowText, check, vad};
+use super::{Detected, Engine, EngineError, EngineInfo, Window, WindowText, check, processor, vad};
 
 /// How to run the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct EngineConfig {
     /// Replicas of the model, one thread and one copy of the weights each; 1 to 128.
     pub slots: usize,
     /// Windows that a replica works on at once, 1 to 64. More is faster over all and slower for each; it changes
-    /// no result. Default 4.
+    /// no result, as processors on which it would work on one at a time. Default 2.
     pub max_batch: usize,
     /// Texts followed side by side in the search, 1 to 16. Default 5, as in Whisper.
     pub beam_size: usize,
@@ -93,8 +93,9 @@ impl Whisper {
         };
         let front_end = FrontEnd::new(model.n_mels());
         let queue = Arc::new(Queue::default());
-        let threads = Mutex::new(queue::start(&queue, &model, config.slots, config.max_batch)?);
-        let entry = Semaphore::new(2 * config.slots * config.max_batch);
+        let batch = if processor::computes_batches_alike() { config.max_batch } else { 1 };
+        let threads = Mutex::new(queue::start(&queue, &model, config.slots, batch)?);
+        let entry = Semaphore::new(2 * config.slots * batch);
         Ok(Self(Arc::new(Inner { info, identity, vocab, front_end, queue, entry, threads })))
     }
 

@@ -37,11 +37,17 @@ fn recording(name: &str) -> Vec<f32> {
 }
 
 fn model() -> PathBuf {
-    if let Some(model) = std::env::var_os("SCRIPTORIUM_MODEL") {
-        return PathBuf::from(model);
-    }
+    std::env::var_os("SCRIPTORIUM_MODEL").map_or_else(|| models_dir().join("tiny.en"), PathBuf::from)
+}
+
+/// A model of many languages; `make test` gets it, as does `scripts/model.sh base`.
+fn multilingual() -> PathBuf {
+    models_dir().join("base")
+}
+
+fn models_dir() -> PathBuf {
     let models = || concat!(env!("CARGO_MANIFEST_DIR"), "/../models").into();
-    std::env::var_os("SCRIPTORIUM_MODELS_DIR").map_or_else(models, PathBuf::from).join("tiny.en")
+    std::env::var_os("SCRIPTORIUM_MODELS_DIR").map_or_else(models, PathBuf::from)
 }
 
 fn engine(slots: usize, max_batch: usize) -> Whisper {
@@ -298,12 +304,8 @@ async fn info_and_language_of_an_english_model() {
 }
 
 #[tokio::test]
-#[ignore = "needs a multilingual model: scripts/model.sh base, SCRIPTORIUM_MULTILINGUAL_MODEL=models/base"]
 async fn a_multilingual_model_tells_the_language() {
-    let model_dir = std::env::var_os("SCRIPTORIUM_MULTILINGUAL_MODEL").unwrap().into();
-    let engine =
-        Whisper::load(EngineConfig { model_dir, slots: 1, max_batch: 4, beam_size: 5, identify: false })
-            .unwrap();
+    let engine = Whisper::load(EngineConfig { max_batch: 4, ..EngineConfig::new(multilingual()) }).unwrap();
     let info = engine.info();
     assert!(info.multilingual && info.languages.len() >= 99, "{info:?}");
     let detected = engine.detect_language(window(0.0, 20.0).samples).await.unwrap();

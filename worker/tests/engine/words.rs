@@ -181,10 +181,8 @@ async fn a_model_that_cannot_tell_times_says_so_and_makes_none_up() {
 }
 
 #[tokio::test]
-#[ignore = "needs a multilingual model: scripts/model.sh base, SCRIPTORIUM_MULTILINGUAL_MODEL=models/base"]
 async fn a_multilingual_model_tells_times_in_its_languages() {
-    let model_dir: PathBuf = std::env::var_os("SCRIPTORIUM_MULTILINGUAL_MODEL").unwrap().into();
-    let engine = Whisper::load(EngineConfig::new(model_dir)).unwrap();
+    let engine = Whisper::load(EngineConfig::new(multilingual())).unwrap();
     for language in [None, Some("en"), Some("de"), Some("ja"), Some("zh")] {
         let language = language.map(str::to_owned);
         let result = engine.transcribe(with_words(Window { language, ..window(12.0, 29.0) })).await.unwrap();
