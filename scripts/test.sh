@@ -11,8 +11,9 @@ cargo fmt --all --check
 step "clippy, warnings are errors"
 cargo clippy --release --locked --workspace --all-targets -- -D warnings
 
-step "the chart"
+step "the chart, and the script that fetches models"
 scripts/helm.sh
+tests/scripts/model.sh
 
 step "the official client of OpenAI's API, the library of Standard Webhooks, and schemathesis, for the tests"
 scripts/python-modules.sh tests/openai/requirements.txt >/dev/null

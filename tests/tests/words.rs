@@ -17,8 +17,8 @@ const JUDGED: [(&str, f64, f64); 8] = [
     ("monastery", 222.64, 222.9),
     ("exceedingly", 226.36, 226.84),
 ];
-/// Seconds. Whisper sees other stretches at once here than there.
-const TOLERANCE: f64 = 0.3;
+/// Seconds. Whisper sees other stretches at once here than there, and processors without AVX-512 have other 8-bit products.
+const TOLERANCE: f64 = 0.5;
 
 const ALL: [&str; 2] = ["-c:a", "pcm_s16le"];
 const A_MINUTE: [&str; 6] = ["-t", "60", "-ar", "48000", "-c:a", "pcm_s16le"];

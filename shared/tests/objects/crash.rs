@@ -1,6 +1,8 @@
 //! Killed without warning: what was answered with 200 is there, whole; what was not is there whole or not at all.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -58,7 +60,7 @@ async fn what_was_answered_with_200_survives_a_kill() {
             while known.lock().unwrap().answers < enough {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            std::process::Command::new("kill").args(["-9", &server.pid().to_string()]).status().unwrap();
+            Command::new("kill").args(["-9", &server.pid().to_string()]).status().unwrap();
         };
         let (versions, ()) = tokio::join!(uploads, killer);
         begun.extend(keys.into_iter().zip(versions));
@@ -76,4 +78,51 @@ async fn what_was_answered_with_200_survives_a_kill() {
         assert!(whole || (found.is_none() && !known.contains_key(&key)), "{key}: {possible:?}");
     }
     assert_eq!(std::fs::read_dir(folder.join("incoming")).unwrap().count(), 0);
+}
+
+/// A disk that cannot be synced, as soon as the file `FAIL_WHEN` names is there: what a process without its own disk sees of a
+/// machine that loses its power.
+const NO_SYNC: &str = r#"
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+static int sync_by(long call, int file) {
+    if (access(getenv("FAIL_WHEN"), F_OK) == 0) { errno = EIO; return -1; }
+    return syscall(call, file);
+}
+int fsync(int file) { return sync_by(SYS_fsync, file); }
+int fdatasync(int file) { return sync_by(SYS_fdatasync, file); }
+"#;
+
+/// The library to be loaded before the C library.
+fn no_sync(folder: &Path) -> PathBuf {
+    let (source, library) = (folder.join("no_sync.c"), folder.join("no_sync.so"));
+    std::fs::write(&source, NO_SYNC).unwrap();
+    let compiled =
+        Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status().unwrap();
+    assert!(compiled.success());
+    library
+}
+
+/// `kill -9` leaves what the kernel has in memory, so only a failing sync shows that there is one before the answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_answered_with_200_that_is_not_on_the_disk() {
+    let outer = tempfile::tempdir().unwrap();
+    let (library, switch) = (no_sync(outer.path()), outer.path().join("the disk fails"));
+    let environment = [("LD_PRELOAD", library.as_path()), ("FAIL_WHEN", switch.as_path())];
+    let server = ChildServer::start_with(&outer.path().join("data"), &environment);
+    let (objects, client) = (server.objects(), reqwest::Client::new());
+    let put = async |key: &str| {
+        let body = body(key, 1);
+        let url = objects.presign_put(key, body.len() as u64, HOUR, None).await.unwrap();
+        client.put(url).body(body).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(put("jobs/1/upload/chunk-00000").await, 200, "with a disk that works");
+    std::fs::write(&switch, "").unwrap();
+    let status = put("jobs/1/upload/chunk-00001").await;
+    assert!((500..600).contains(&status), "{status}");
+    assert!(objects.read("jobs/1/upload/chunk-00001", 0, 1 << 20).await.unwrap().is_none());
+    std::fs::remove_file(&switch).unwrap();
+    assert_eq!(put("jobs/1/upload/chunk-00001").await, 200, "and when it works again");
 }

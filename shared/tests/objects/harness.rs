@@ -134,11 +134,17 @@ const CHILD_FOLDER: &str = "OBJECTS_TEST_FOLDER";
 
 impl ChildServer {
     pub fn start(folder: &Path) -> Self {
+        Self::start_with(folder, &[])
+    }
+
+    /// With more variables in its environment.
+    pub fn start_with(folder: &Path, environment: &[(&str, &Path)]) -> Self {
         let port_file = folder.with_extension("port");
         let _ = fs::remove_file(&port_file);
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "harness::serve_in_a_process_of_its_own", "--ignored", "--nocapture"])
             .env(CHILD_FOLDER, folder)
+            .envs(environment.iter().copied())
             .stdout(std::process::Stdio::null())
             .spawn()
             .unwrap();
