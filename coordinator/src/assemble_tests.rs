@@ -115,6 +115,17 @@ fn the_language_is_the_one_with_most_seconds() {
     assert_eq!((nothing.language.as_str(), nothing.text.as_str()), ("auto", ""));
 }
 
+/// Silence has no language: of a passage only its segments count.
+#[test]
+fn the_language_is_that_of_most_speech_not_of_the_longest_passages() {
+    let mut assembler = Assembler::new(media()).unwrap();
+    let (mut german, mut english) = (passage(0, 10_000, "de", "eins"), passage(10_000, 15_000, "en", "two"));
+    german.segments[0].end_ms = 1_000;
+    english.segments[0].end_ms = 4_000;
+    assembler.push(0, range(10), Some(&chunk(15_000, vec![german, english]))).unwrap();
+    assert_eq!(assembler.finish().0.language, "en");
+}
+
 #[test]
 fn damage_is_a_gap_and_absurd_positions_are_refused() {
     let mut assembler = Assembler::new(media()).unwrap();
