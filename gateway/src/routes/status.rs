@@ -191,6 +191,7 @@ fn share(part: u32, all: u32, scale: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::testing;
+    use scriptorium_contracts::transcript::GapReason;
 
     #[test]
     fn counts_and_shares() {
@@ -206,6 +207,23 @@ mod tests {
         assert_eq!(json["chunks"][0]["from_cache"], false);
         assert_eq!(json["gaps"], serde_json::json!([]));
         assert!(json.get("coverage").is_none(), "the job has not ended");
+    }
+
+    #[test]
+    fn the_gaps_of_a_transcript_are_told() {
+        let mut header = testing::header(3);
+        header.state = JobState::CompletedWithErrors;
+        let gap = |start, end, reason| Gap { start, end, reason };
+        let gaps = vec![gap(1.5, 4.0, GapReason::Damaged), gap(60.0, 90.25, GapReason::Failed)];
+        let language = "en".to_owned();
+        header.summary =
+            Some(TranscriptSummary { language, duration: 100.0, segments: 7, gaps, coverage: None });
+        let json = serde_json::to_value(reply(header, vec![], None, Timestamp(0))).unwrap();
+        let expected = serde_json::json!([
+            { "start": 1.5, "end": 4.0, "reason": "damaged" },
+            { "start": 60.0, "end": 90.25, "reason": "failed" },
+        ]);
+        assert_eq!(json["gaps"], expected);
     }
 
     #[test]
