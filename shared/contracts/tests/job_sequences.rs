@@ -177,6 +177,25 @@ fn the_last_progress_is_told() {
     assert_eq!(told, Some((83, 2)));
 }
 
+/// Chunks that come in a rush: one `progress_update` in a second at most, and after a second the next one.
+#[test]
+fn progress_is_told_once_a_second() {
+    let mut ledger = job(10, 0);
+    assert_eq!(ledger.header().limits.progress_interval_ms, 1_000);
+    let told: Vec<_> = [0, 1, 999, 1_000, 1_001, 1_999, 2_000]
+        .into_iter()
+        .zip(0..)
+        .filter_map(|(at, chunk)| {
+            let applied = ledger.apply(Input::Uploaded { chunk }, START.plus(at)).unwrap();
+            applied.events.iter().find_map(|event| {
+                let Event::ProgressUpdate { progress, uploaded_chunks, .. } = event else { return None };
+                Some((at, *progress, *uploaded_chunks))
+            })
+        })
+        .collect();
+    assert_eq!(told, [(0, 5, 1), (1_000, 20, 4), (2_000, 35, 7)]);
+}
+
 /// Between two ticks of a time-out the freed slots were filled with chunks whose time was over too.
 #[test]
 fn nothing_is_queued_once_the_time_is_over() {
