@@ -179,3 +179,7 @@ fn single(answers: Vec<Answer>) -> Result<Answer, EngineError> {
 fn send(reply: Reply, result: Result<Answer, EngineError>) {
     drop(reply.send(result));
 }
+
+#[cfg(test)]
+#[path = "queue_tests.rs"]
+mod tests;
