@@ -9,6 +9,7 @@ use axum::routing::{get, post, put};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -37,6 +38,8 @@ pub struct Script {
     /// Connections to the live stream, one after the other.
     pub streams: VecDeque<String>,
     pub transcript: String,
+    /// How long each upload is held before it is answered.
+    pub hold: Duration,
     /// A refusal of the first request.
     pub refuse: Option<(u16, Value)>,
 
@@ -44,6 +47,8 @@ pub struct Script {
     pub received: BTreeMap<u32, Vec<u8>>,
     pub noticed: Vec<u32>,
     pub puts: HashMap<u32, u32>,
+    pub under_way: usize,
+    pub most_under_way: usize,
     pub generation: u32,
     pub last_event_ids: Vec<Option<String>>,
     pub cancelled: Option<String>,
@@ -137,17 +142,37 @@ async fn fresh(State(peer): State<Peer>, axum::Json(body): axum::Json<Value>) ->
     axum::Json(json!({ "upload_urls": urls, "uploaded_chunks": noticed }))
 }
 
+/// An upload from its first byte to its answer, or until its client goes away.
+struct UnderWay(Peer);
+
+impl UnderWay {
+    fn begin(peer: &Peer) -> Self {
+        let mut script = peer.script();
+        script.under_way += 1;
+        script.most_under_way = script.most_under_way.max(script.under_way);
+        Self(peer.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.script().under_way -= 1;
+    }
+}
+
 async fn upload(
     State(peer): State<Peer>,
     Path((_, chunk)): Path<(u32, u32)>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let fault = {
+    let _under_way = UnderWay::begin(&peer);
+    let (fault, hold) = {
         let mut script = peer.script();
         *script.puts.entry(chunk).or_default() += 1;
-        script.faults.get_mut(&chunk).and_then(VecDeque::pop_front)
+        (script.faults.get_mut(&chunk).and_then(VecDeque::pop_front), script.hold)
     };
+    tokio::time::sleep(hold).await;
     if let Some(Fault::Status(status)) = fault {
         return StatusCode::from_u16(status).unwrap().into_response();
     }
@@ -205,7 +230,7 @@ async fn stream(
         // "wait": keep-alives only, until the connection is cut.
         Some(frames) if frames == "wait" => {
             let heartbeats = futures::stream::unfold((), |()| async {
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
                 Some((Ok::<_, std::io::Error>(Bytes::from_static(b": heartbeat\n\n")), ()))
             });
             Body::from_stream(heartbeats).into_response()
@@ -214,7 +239,7 @@ async fn stream(
             // The last frame comes only when everything is there, as with a real server.
             let body = async move {
                 while frames.contains("final_result") && !all_uploaded {
-                    tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                    tokio::time::sleep(Duration::from_millis(10)).await;
                     let script = peer.script();
                     if script.noticed.len() as u32 >= script.chunks() {
                         break;

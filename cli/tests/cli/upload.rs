@@ -86,6 +86,18 @@ async fn every_passing_fault_is_overcome() {
     assert_eq!(puts, [4, 3, 2, 2, 4, 1, 2, 1, 1, 1, 1]);
 }
 
+/// As many uploads at once as were asked for, and never more.
+#[tokio::test]
+async fn uploads_go_side_by_side() {
+    let (file, content) = recording(1_150_000);
+    let held = Script { hold: Duration::from_millis(50), ..script(content.len()) };
+    let (peer, _task) = Peer::start(held).await;
+    upload(&peer, &file, PATIENCE).await.0.unwrap();
+    assert!(whole(&peer) == content);
+    let script = peer.script();
+    assert_eq!((script.most_under_way, script.under_way), (3, 0));
+}
+
 #[tokio::test]
 async fn later_pages_are_fetched() {
     let (file, content) = recording(1_234_567);
