@@ -166,21 +166,23 @@ async fn transcribe(script: Script, options: &[&str]) -> (Output, Peer, TempDir)
 
 #[tokio::test]
 async fn the_transcript_is_on_standard_output_and_nothing_else() {
-    let script = script(&[FIRST, UNKNOWN, &last("completed")]);
-    let (output, peer, _home) =
-        transcribe(script, &["--format", "vtt", "--language", "en", "--chunk-size-mb", "7"]).await;
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    assert_eq!(output.stdout, b"vtt:hello world");
-    assert!(said.contains("hello"), "{said}");
-    let script = peer.script();
-    // Each connection goes on where the last one stopped.
-    let ids: Vec<Option<&str>> = script.last_event_ids.iter().map(Option::as_deref).collect();
-    assert_eq!(ids, [None, Some("2"), Some("3")]);
-    let expected =
-        json!({ "filename": "talk.wav", "total_size": 300_000, "chunk_size_mb": 7, "language": "en" });
-    assert_eq!(script.new_upload, Some(expected));
-    assert!(script.cancelled.is_none());
+    for format in ["json", "txt", "srt", "vtt"] {
+        let script = script(&[FIRST, UNKNOWN, &last("completed")]);
+        let (output, peer, _home) =
+            transcribe(script, &["--format", format, "--language", "en", "--chunk-size-mb", "7"]).await;
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{format}:hello world"));
+        assert!(said.contains("hello"), "{said}");
+        let script = peer.script();
+        // Each connection goes on where the last one stopped.
+        let ids: Vec<Option<&str>> = script.last_event_ids.iter().map(Option::as_deref).collect();
+        assert_eq!(ids, [None, Some("2"), Some("3")]);
+        let expected =
+            json!({ "filename": "talk.wav", "total_size": 300_000, "chunk_size_mb": 7, "language": "en" });
+        assert_eq!(script.new_upload, Some(expected));
+        assert!(script.cancelled.is_none());
+    }
 }
 
 #[tokio::test]
