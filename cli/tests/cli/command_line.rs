@@ -185,6 +185,36 @@ async fn the_transcript_is_on_standard_output_and_nothing_else() {
     }
 }
 
+/// On a terminal, which `script` provides: bars that move and the text as it grows, and in the end the transcript alone.
+#[tokio::test]
+async fn a_terminal_shows_bars_and_the_growing_text() {
+    const GROWING: &str = "retry: 50\n\nid: 1\ndata: {\"type\":\"chunk_complete\",\"chunk_index\":0,\"text\":\"said so far\"}\n\n\
+        id: 2\ndata: {\"type\":\"progress_update\",\"progress\":50,\"uploaded_chunks\":2,\"completed_chunks\":1}\n\n";
+    let home = tempfile::tempdir().unwrap();
+    let file = recording(&home);
+    // Held long enough for a few looks at how far the uploads are.
+    let held = Script { hold: Duration::from_millis(500), ..script(&[GROWING, &last("completed")]) };
+    let (peer, _task) = Peer::start(held).await;
+    let (bin, url) = (env!("CARGO_BIN_EXE_scriptorium"), peer.url());
+    let line = format!("stty rows 40 cols 100 && exec '{bin}' transcribe '{file}' --server {url}");
+    let mut command = Command::new("script");
+    command.args(["-qec", &line, "/dev/null"]).stdin(Stdio::null());
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("TERM", "xterm").env("HOME", home.path());
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    let (during, after) = shown.split_once("txt:hello world").expect("the transcript is there");
+    for part in [
+        "  upload ────────────────────────────── 0 B of 292.97 KiB",
+        "  upload ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━ 292.97 KiB of 292.97 KiB",
+        "━━━━━━━━━━╸─────────────────── 1 of 3 parts",
+        "said so far",
+    ] {
+        assert!(during.contains(part), "{part}: {shown:?}");
+    }
+    assert!(after.contains("done in") && !after.contains(" parts"), "{shown:?}");
+}
+
 #[tokio::test]
 async fn gaps_have_an_exit_code_and_files_are_written() {
     let script = script(&[&last("completed_with_errors")]);
