@@ -2,6 +2,7 @@
 
 mod crash;
 mod damage;
+mod group;
 
 use super::super::{Commit, Created, IDEMPOTENCY_MS, Idempotency, JobRange, Store, StoreError};
 use super::{EmbeddedStore, schema};
