@@ -38,10 +38,15 @@ pub struct LimitArgs {
           value_parser = seconds)]
     pub progress_update_interval_seconds: Duration,
 
-    /// Longest processing of a job after its last upload; never less than four times the recording's length
+    /// Longest processing of a job after its last upload, unless the recording's length asks for more (`--timeout-per-audio`)
     #[arg(long, env = "SCRIPTORIUM_PROCESSING_TIMEOUT_SECONDS", value_name = "SECONDS", default_value = "3600",
           value_parser = interval)]
     pub processing_timeout_seconds: Duration,
+
+    /// The longest processing is never less than this many times the recording's length; 0 for no regard to it
+    #[arg(long, env = "SCRIPTORIUM_TIMEOUT_PER_AUDIO", value_name = "N", default_value = "4",
+          value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    pub timeout_per_audio: u32,
 
     /// An upload that is left alone for so long expires
     #[arg(long, env = "SCRIPTORIUM_UPLOAD_EXPIRY_SECONDS", value_name = "SECONDS", default_value = "86400", value_parser = interval)]
@@ -124,7 +129,7 @@ impl LimitArgs {
             max_retries: self.max_chunk_retries,
             retry_delay_ms: milliseconds(self.chunk_retry_delay_seconds),
             processing_timeout_ms: milliseconds(self.processing_timeout_seconds),
-            timeout_per_audio: defaults.timeout_per_audio,
+            timeout_per_audio: self.timeout_per_audio,
             upload_expiry_ms: milliseconds(self.upload_expiry_seconds),
             retention_ms: milliseconds(self.retention_seconds),
             release_delay_ms: defaults.release_delay_ms,
@@ -149,4 +154,33 @@ fn url_expiry(text: &str) -> Result<Duration, String> {
     let value = seconds(text)?;
     let allowed = Duration::from_secs(1)..=Duration::from_secs(7 * 86_400);
     if allowed.contains(&value) { Ok(value) } else { Err("must be from 1 to 604800 seconds".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Alone {
+        #[command(flatten)]
+        limits: LimitArgs,
+    }
+
+    fn limits(arguments: &[&str]) -> Result<Limits, clap::Error> {
+        let all = ["limits"].iter().chain(arguments);
+        Ok(Alone::try_parse_from(all)?.limits.of_jobs(1))
+    }
+
+    /// R23: what a job gets where nothing is said is the rule's own default; another number reaches the job.
+    #[test]
+    fn the_multiple_of_the_length_is_an_option() {
+        assert_eq!(limits(&[]).unwrap(), Limits::default());
+        assert_eq!(limits(&["--timeout-per-audio", "7"]).unwrap().timeout_per_audio, 7);
+        assert_eq!(limits(&["--timeout-per-audio", "0"]).unwrap().timeout_per_audio, 0);
+        for bad in ["-1", "1001", "1.5", ""] {
+            assert!(limits(&["--timeout-per-audio", bad]).is_err(), "{bad}");
+        }
+    }
 }

@@ -10,6 +10,7 @@ use scriptorium_contracts::job::{
     ChunkState, Effect, Input, JobHeader, JobState, Layout, Limits, MAX_CHUNKS, MAX_FILE_SIZE, MEGABYTE,
     NewJob, StepError,
 };
+use scriptorium_contracts::media::MediaInfo;
 use scriptorium_contracts::message::Work;
 use scriptorium_contracts::webhook::WebhookTry;
 use support::ledger::Ledger;
@@ -247,6 +248,34 @@ fn a_time_out_reaches_every_chunk() {
         let wanted = if finished == 0 { JobState::Failed } else { JobState::Assembling };
         assert_eq!(ledger.header().state, wanted);
         support::invariants::check_records(&ledger.header(), &ledger.chunks());
+    }
+}
+
+/// R23: a long recording has a multiple of its length, counted from the last upload, if that is more than the fixed time.
+#[test]
+fn a_long_recording_has_a_multiple_of_its_length() {
+    const HOUR: u64 = 3_600_000;
+    // The multiple, the recording's seconds, and the hours that are allowed.
+    for (timeout_per_audio, seconds, hours) in [
+        (4, Some(3_600.0), 4),
+        (9, Some(3_600.0), 9),
+        (4, Some(600.0), 1),
+        (0, Some(36_000.0), 1),
+        (4, None, 1),
+    ] {
+        let limits = Limits { timeout_per_audio, processing_timeout_ms: HOUR, ..Limits::default() };
+        let layout = Layout::new(10, 10).unwrap();
+        let mut ledger = Ledger::new(NewJob { layout, limits, ..samples::new_job() }, START);
+        let uploaded = START.plus(5);
+        ledger.apply(Input::Uploaded { chunk: 0 }, uploaded).unwrap();
+        let media = MediaInfo { duration_seconds: seconds, ..samples::media() };
+        ledger.apply(Input::Probed { media }, START.plus(9)).unwrap();
+        let end = uploaded.plus(hours * HOUR);
+        assert!(!ledger.apply(Input::Tick, Timestamp(end.0 - 1)).unwrap().changed, "{seconds:?}");
+        assert_eq!(ledger.header().state, JobState::Processing);
+        assert!(ledger.apply(Input::Tick, end).unwrap().changed, "{seconds:?}");
+        assert_eq!(ledger.header().state, JobState::Failed);
+        assert_eq!(ledger.chunk(0).error.map(|error| error.code), Some(FailureCode::TimedOut));
     }
 }
 
