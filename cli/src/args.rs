@@ -1,14 +1,20 @@
 //! The command line.
 
+mod admin;
+
+pub use admin::{
+    AdminBucketArgs, AdminCommand, DeadLettersCommand, DeadLettersListArgs, KeysCommand, KeysCreateArgs,
+    KeysListArgs, KeysRevokeArgs, LimitsArgs, SendAgainArgs,
+};
+
 use crate::config::{
-    ApiKey, BrokerArgs, BucketArgs, CacheArgs, CacheFileArgs, CacheServiceArgs, ConfigError, DirectoryArgs,
-    DrainArgs, EngineArgs, JobStoreArgs, KeyArgs, LimitArgs, LimiterArgs, LogArgs, NetworkArgs, OpsArgs,
-    OwnLimitArgs, PartArgs, StorageArgs, SweepArgs, TenantArgs, TlsArgs, WebhookArgs, with_settings,
+    ApiKey, BrokerArgs, BucketArgs, CacheArgs, CacheFileArgs, CacheServiceArgs, ConfigError, DrainArgs,
+    EngineArgs, JobStoreArgs, KeyArgs, LimitArgs, LimiterArgs, LogArgs, NetworkArgs, OpsArgs, PartArgs,
+    StorageArgs, SweepArgs, TenantArgs, TlsArgs, WebhookArgs, with_settings,
 };
 use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use scriptorium_contracts::JobId;
-use scriptorium_contracts::tenant::TenantName;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -68,7 +74,7 @@ pub enum Command {
     /// Lists, shows and deletes the jobs of a server
     #[command(subcommand)]
     Jobs(JobsCommand),
-    /// Sets up what the roles need
+    /// Sets up what the service needs, and looks after it
     #[command(subcommand)]
     Admin(AdminCommand),
     /// Turns one recording into text
@@ -183,111 +189,6 @@ pub struct CoordinatorArgs {
     pub drain: DrainArgs,
     #[command(flatten, next_help_heading = "Webhooks")]
     pub webhooks: WebhookArgs,
-}
-
-#[derive(Subcommand, Clone, Debug)]
-pub enum AdminCommand {
-    /// Makes the bucket and sets who may upload from a browser and what is deleted by age
-    Bucket(AdminBucketArgs),
-    /// Makes, lists and revokes API keys
-    #[command(subcommand)]
-    Keys(KeysCommand),
-    /// Shows and sets what one tenant may do, in place of the server's limits
-    Limits(LimitsArgs),
-}
-
-#[derive(Subcommand, Clone, Debug)]
-pub enum KeysCommand {
-    /// Makes a key and shows it, this once: standard output has the key and nothing else
-    Create(KeysCreateArgs),
-    /// Lists the keys, without their secrets
-    List(KeysListArgs),
-    /// Revokes a key; gateways refuse it within five seconds
-    Revoke(KeysRevokeArgs),
-}
-
-#[derive(Args, Clone, Debug)]
-pub struct KeysCreateArgs {
-    /// Who may call with it: a name of small letters, digits, `.`, `_` and `-`. Keys of one tenant see the same jobs
-    #[arg(long, env = "SCRIPTORIUM_TENANT", value_name = "NAME")]
-    pub tenant: TenantName,
-
-    /// What it is for, as the list shall tell it
-    #[arg(long, env = "SCRIPTORIUM_LABEL", value_name = "TEXT", value_parser = label)]
-    pub label: Option<String>,
-
-    /// Days after which it is refused [default: never]
-    #[arg(long, env = "SCRIPTORIUM_EXPIRES_DAYS", value_name = "DAYS",
-          value_parser = clap::value_parser!(u32).range(1..=36_500))]
-    pub expires_days: Option<u32>,
-
-    #[command(flatten)]
-    pub directory: DirectoryArgs,
-}
-
-/// It is kept, and shown in lists.
-fn label(text: &str) -> Result<String, String> {
-    let fits = text.chars().count() <= 200 && !text.chars().any(char::is_control);
-    if fits { Ok(text.to_owned()) } else { Err("must have at most 200 characters, on one line".to_owned()) }
-}
-
-#[derive(Args, Clone, Debug)]
-pub struct KeysListArgs {
-    /// Only those of this tenant
-    #[arg(long, env = "SCRIPTORIUM_TENANT", value_name = "NAME")]
-    pub tenant: Option<TenantName>,
-
-    /// JSON for programs, one key a line, in place of a table for people
-    #[arg(long, env = "SCRIPTORIUM_JSON", value_parser = BoolishValueParser::new())]
-    pub json: bool,
-
-    #[command(flatten)]
-    pub directory: DirectoryArgs,
-}
-
-#[derive(Args, Clone, Debug)]
-pub struct KeysRevokeArgs {
-    /// The key's id: the 16 digits behind `sk_`
-    #[arg(value_name = "ID")]
-    pub key: String,
-
-    #[command(flatten)]
-    pub directory: DirectoryArgs,
-}
-
-#[derive(Args, Clone, Debug)]
-pub struct LimitsArgs {
-    /// Whose limits
-    #[arg(long, env = "SCRIPTORIUM_TENANT", value_name = "NAME")]
-    pub tenant: TenantName,
-
-    #[command(flatten)]
-    pub limits: OwnLimitArgs,
-
-    #[command(flatten)]
-    pub directory: DirectoryArgs,
-}
-
-#[derive(Args, Clone, Debug)]
-pub struct AdminBucketArgs {
-    #[command(flatten, next_help_heading = "Services")]
-    pub bucket: BucketArgs,
-    #[command(flatten)]
-    pub tls: TlsArgs,
-
-    /// Origins whose pages may upload, with commas between them
-    #[arg(
-        long,
-        env = "SCRIPTORIUM_CORS_ORIGINS",
-        value_name = "ORIGIN,…",
-        value_delimiter = ',',
-        default_value = "*"
-    )]
-    pub cors_origins: Vec<String>,
-
-    /// Days after which the store deletes objects by itself, transcripts too; 0 for never
-    #[arg(long, env = "SCRIPTORIUM_EXPIRE_DAYS", value_name = "DAYS", default_value = "30")]
-    pub expire_days: u32,
 }
 
 /// What a script can tell from the end of `scriptorium jobs`.

@@ -6,6 +6,7 @@
 pub mod args;
 pub mod client;
 pub mod config;
+pub mod dead_letters;
 pub mod engine;
 pub mod exit;
 pub mod jobs;

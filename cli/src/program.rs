@@ -2,6 +2,7 @@
 
 use crate::args::{AdminBucketArgs, AdminCommand, Cli, Command, ServeArgs};
 use crate::config::LogFormat;
+use crate::dead_letters;
 use crate::exit::Exit;
 use crate::jobs;
 use crate::keys::{self, KeysError};
@@ -77,6 +78,10 @@ async fn run(command: &Command) -> Exit {
         Command::Admin(AdminCommand::Bucket(args)) => ended(admin_bucket(args).await),
         Command::Admin(AdminCommand::Keys(command)) => managed(keys::run(command).await),
         Command::Admin(AdminCommand::Limits(args)) => managed(keys::limits(args).await),
+        Command::Admin(AdminCommand::DeadLetters(command)) => dead_letters::run(command)
+            .await
+            .map(|()| Exit::Done)
+            .map_err(|error| (error.to_string(), error.exit())),
         Command::Transcribe(args) => {
             transcribe::run(args).await.map_err(|error| (error.to_string(), error.exit()))
         }

@@ -17,7 +17,7 @@ use scriptorium_tests::chaos::{self, Faults, plan::Blows};
 use scriptorium_tests::dice::Dice;
 use scriptorium_tests::patient::Patient;
 use scriptorium_tests::{Client, Plan, Server, Session, Stack, recordings, services};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -193,10 +193,42 @@ async fn what_is_left_behind_is_seen(stack: &mut Stack, jobs: &[String]) {
     loop {
         let left = left_behind(stack, jobs, Duration::ZERO).await;
         if left.len() == 2 && left[0] == object && left[1].contains(".dead: 1 ") {
-            return;
+            break;
         }
         assert!(begun.elapsed() < Duration::from_secs(30), "it is not seen: {left:?}");
         tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+}
+
+/// A run of the program with these arguments, beside the proxies on its way, which are tasks of this runtime: its output.
+async fn command(stack: &Stack, arguments: &[&str]) -> String {
+    let mut command = stack.command(arguments);
+    let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The message that nobody can read is listed by the command, and sent again it comes back to the coordinator, which puts it
+/// aside once more.
+async fn the_dead_letter_is_told_and_sent_again(stack: &Stack) {
+    let listed = command(stack, &["admin", "dead-letters", "list", "--json"]).await;
+    let letters: Vec<Value> = listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(letters.len(), 1, "{listed}");
+    assert_eq!((&letters[0]["topic"], &letters[0]["job"]), (&json!("coordinator"), &json!(null)));
+    assert!(letters[0]["reason"].as_str().unwrap().contains("can't be read"), "{listed}");
+    let id = letters[0]["id"].as_str().unwrap();
+    let table = command(stack, &["admin", "dead-letters", "list"]).await;
+    assert!(table.lines().count() == 2 && table.contains(id), "{table}");
+    command(stack, &["admin", "dead-letters", "send-again", "--id", id]).await;
+    let begun = Instant::now();
+    while stack.errors().iter().filter(|line| line.contains("put aside as a dead letter")).count() < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it has not come: {:?}", stack.errors());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // It is said before it is done.
+    while command(stack, &["admin", "dead-letters", "list", "--json"]).await.lines().count() != 1 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it is not there again");
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
@@ -274,4 +306,5 @@ async fn nothing_is_lost_or_doubled_whatever_dies() {
         "a run of make test has each kind of fault, not so {missed:?}"
     );
     what_is_left_behind_is_seen(&mut stack, &ids).await;
+    the_dead_letter_is_told_and_sent_again(&stack).await;
 }

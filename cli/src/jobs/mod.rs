@@ -1,6 +1,6 @@
 //! `scriptorium jobs`: what a server has, for people and for programs.
 
-mod table;
+pub(crate) mod table;
 
 use crate::args::{JobArgs, JobsCommand, JobsListArgs, ServerArgs};
 use crate::client::api::Patience;

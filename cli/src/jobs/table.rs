@@ -93,7 +93,7 @@ pub fn deleted(job: JobId, deleted: &DeletedJob) -> String {
 }
 
 /// What others have named, without what would move a terminal's cursor, and not without end.
-fn plain(text: &str, most: usize) -> String {
+pub fn plain(text: &str, most: usize) -> String {
     let shown = |one: char| if one.is_control() { '\u{fffd}' } else { one };
     let mut out: String = text.chars().take(most).map(shown).collect();
     if text.chars().nth(most).is_some() {
@@ -116,7 +116,7 @@ fn size(bytes: u64) -> String {
 }
 
 /// `2026-11-22 12:34:56`.
-fn date(milliseconds: u64) -> String {
+pub fn date(milliseconds: u64) -> String {
     let text = Timestamp(milliseconds).rfc3339();
     text.split('.').next().unwrap_or_default().replace('T', " ")
 }

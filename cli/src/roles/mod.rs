@@ -14,7 +14,7 @@ pub use bucket::admin_bucket;
 pub use coordinator::coordinator;
 pub use error::RoleError;
 pub use gateway::gateway;
-pub use services::redis;
+pub use services::{broker, redis};
 pub use worker::worker;
 
 use crate::config::OpsArgs;

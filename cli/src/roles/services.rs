@@ -15,17 +15,19 @@ use scriptorium_shared::tls::Tls;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// `role` is how RabbitMQ's overview calls this process.
 pub async fn queue(
     args: &BrokerArgs,
     tls: &Tls,
     role: &str,
     shutdown: &CancellationToken,
 ) -> Result<Queue, RoleError> {
-    let name = format!("scriptorium {role}, process {}", std::process::id());
-    let config =
-        RabbitMqConfig { connection_name: name, tls: tls.clone(), ..RabbitMqConfig::new(&args.amqp_url) };
-    Ok(Queue::RabbitMq(RabbitMqQueue::connect(config, shutdown).await?))
+    Ok(Queue::RabbitMq(RabbitMqQueue::connect(broker(args, tls, role), shutdown).await?))
+}
+
+/// `role` is how RabbitMQ's overview calls this process.
+pub fn broker(args: &BrokerArgs, tls: &Tls, role: &str) -> RabbitMqConfig {
+    let connection_name = format!("scriptorium {role}, process {}", std::process::id());
+    RabbitMqConfig { connection_name, tls: tls.clone(), ..RabbitMqConfig::new(&args.amqp_url) }
 }
 
 /// Nothing is asked of the store but its credentials: `/readyz` tells whether it answers.

@@ -48,6 +48,28 @@ fn wrong_options_are_refused() {
         (&["admin", "keys", "create"], "--tenant"),
         (&["admin", "keys", "revoke", "sk_1"], "16 hexadecimal digits"),
         (&["admin", "limits", "--tenant", "acme", "--storage-gb", "much"], "--storage-gb"),
+        (&["admin", "dead-letters", "list"], "--amqp-url"),
+        (&["admin", "dead-letters", "list", "--amqp-url", "http://x"], "amqp://"),
+        (&["admin", "dead-letters", "list", "--amqp-url", "amqp://x", "--limit", "0"], "--limit"),
+        // Which, has to be said, and in one way.
+        (&["admin", "dead-letters", "send-again", "--amqp-url", "amqp://x"], "--all"),
+        (
+            &[
+                "admin",
+                "dead-letters",
+                "send-again",
+                "--amqp-url",
+                "amqp://x",
+                "--all",
+                "--id",
+                "0123456789abcdef",
+            ],
+            "cannot be used with",
+        ),
+        (
+            &["admin", "dead-letters", "send-again", "--amqp-url", "amqp://x", "--id", "7"],
+            "16 hexadecimal digits",
+        ),
         (&["serve", "--listen", "nonsense"], "--listen nonsense"),
         (&["serve", "--workers", "0"], "--workers"),
         (&["serve", "--max-chunk-retries=-1"], "--max-chunk-retries"),

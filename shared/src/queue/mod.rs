@@ -23,7 +23,9 @@ use bytes::Bytes;
 pub use delays::RetryDelays;
 pub use embedded::{EmbeddedConsumer, EmbeddedQueue, EmbeddedTicket};
 use futures::future::BoxFuture;
-pub use rabbitmq::{Bounds, RabbitMqConfig, RabbitMqConsumer, RabbitMqQueue, RabbitMqTicket};
+pub use rabbitmq::{
+    Bounds, DeadLetter, RabbitMqConfig, RabbitMqConsumer, RabbitMqQueue, RabbitMqTicket, SentAgain, Which,
+};
 use thiserror::Error;
 
 /// The longest message, in bytes. The result of a chunk of 14 hours of speech takes about 3 MB.
@@ -45,6 +47,11 @@ impl Topic {
             Self::Tasks => "tasks",
             Self::Coordinator => "coordinator",
         }
+    }
+
+    /// The topic of this [`Self::name`].
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Tasks, Self::Coordinator].into_iter().find(|topic| topic.name() == name)
     }
 }
 

@@ -1,9 +1,11 @@
 //! Messages from the broker.
 
+use super::cause::Cause;
 use super::connection::{Link, LinkState};
 use super::error::{broker_error, in_time, unavailable};
 use super::publish::Notes;
 use super::{PATIENCE, RabbitMqQueue};
+use crate::clock;
 use crate::queue::{Delivery, QueueError, Ticket, Topic};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
@@ -77,7 +79,7 @@ impl Drop for Subscription {
 }
 
 /// Hands the answer to the client library, which sends it; that needs no waiting.
-fn give_back(acker: &Acker) {
+pub(super) fn give_back(acker: &Acker) {
     let requeue = BasicNackOptions { requeue: true, multiple: false };
     if let Some(Err(problem)) = acker.nack(requeue).now_or_never() {
         debug!(%problem, "a message could not be given back; it comes back with the end of its channel");
@@ -259,9 +261,16 @@ impl RabbitMqTicket {
     pub(in crate::queue) async fn dead_letter(self, payload: &[u8], reason: &str) -> Result<(), QueueError> {
         let (bytes, topic) = (payload.len(), self.topic.name());
         tracing::error!(topic, reason, bytes, "a message is put aside as a dead letter");
-        let notes = Notes { reason: Some(reason.to_owned()), ..self.notes.delivered_once_more() };
+        let cause = Cause {
+            topic: Some(self.topic),
+            reason: reason.to_owned(),
+            died_at: Some(clock::now()),
+            notes: self.notes.delivered_once_more(),
+        };
         let queue = self.queue.inner.settings.topology.dead();
-        self.publish(&queue, payload, &notes).await?;
+        if !self.queue.link()?.send(&queue, payload, cause.properties()).await? {
+            return Err(QueueError::Full(self.topic));
+        }
         self.ack().await
     }
 

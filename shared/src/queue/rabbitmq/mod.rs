@@ -1,14 +1,16 @@
 //! The queue on RabbitMQ 3.10 or newer: quorum queues, publisher confirms, manual acknowledgements.
 //!
 //! One supervised connection a process ([`connection`]) carries everything: the publishers' channels, one a queue
-//! ([`publish`]), and a channel for each consumer ([`consume`]). What exists in the broker is said in [`topology`].
+//! ([`publish`]), and a channel for each consumer ([`consume`]). People look at dead letters by [`dead`]. What exists in the broker is said in [`topology`].
 //!
 //! Publishers and consumers share the connection although a broker that is short of memory stops reading from those that
 //! publish: here nobody acknowledges a message before it has published what followed from it, so acknowledgements on a
 //! connection of their own would have nothing to say either.
 
+mod cause;
 mod connection;
 mod consume;
+mod dead;
 mod error;
 mod publish;
 #[cfg(test)]
@@ -20,6 +22,7 @@ use crate::tls::Tls;
 use connection::{Link, LinkState, Settings};
 use consume::Subscription;
 pub use consume::{RabbitMqConsumer, RabbitMqTicket};
+pub use dead::{DeadLetter, SentAgain, Which};
 use futures::future::BoxFuture;
 use publish::Notes;
 use std::fmt;

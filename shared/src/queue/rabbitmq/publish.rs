@@ -18,12 +18,8 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 const DELIVERIES: &str = "x-scriptorium-deliveries";
 /// How often it has been put off.
 const RETRIES: &str = "x-scriptorium-retries";
-/// Why it is a dead letter.
-const REASON: &str = "x-scriptorium-reason";
 /// The broker's own count of deliveries that were given back, from the second delivery on.
 const BROKER_COUNT: &str = "x-delivery-count";
-/// Characters of a reason: headers are kept in the broker's memory.
-const MAX_REASON: usize = 500;
 /// Written to disk. (Quorum queues do so with every message; another kind of queue would not.)
 const PERSISTENT: u8 = 2;
 
@@ -34,7 +30,6 @@ pub(super) struct Notes {
     /// Those since it was published last: the broker's own count. It does not travel.
     pub(super) unanswered: u32,
     pub(super) retries: u32,
-    pub(super) reason: Option<String>,
 }
 
 impl Notes {
@@ -43,12 +38,7 @@ impl Notes {
         let Some(headers) = properties.headers() else { return Self::default() };
         let count = |name: &str| headers.inner().get(name).and_then(count).unwrap_or(0);
         let unanswered = count(BROKER_COUNT);
-        Self {
-            deliveries: count(DELIVERIES).saturating_add(unanswered),
-            unanswered,
-            retries: count(RETRIES),
-            reason: None,
-        }
+        Self { deliveries: count(DELIVERIES).saturating_add(unanswered), unanswered, retries: count(RETRIES) }
     }
 
     /// For the next publication of the same message.
@@ -56,16 +46,12 @@ impl Notes {
         Self { deliveries: self.deliveries.saturating_add(1), ..self.clone() }
     }
 
-    fn headers(&self) -> FieldTable {
+    pub(super) fn headers(&self) -> FieldTable {
         let mut headers = FieldTable::default();
         for (name, count) in [(DELIVERIES, self.deliveries), (RETRIES, self.retries)] {
             if count > 0 {
                 headers.insert(name.into(), AMQPValue::LongLongInt(count.into()));
             }
-        }
-        if let Some(reason) = &self.reason {
-            let short: String = reason.chars().take(MAX_REASON).collect();
-            headers.insert(REASON.into(), AMQPValue::LongString(short.into()));
         }
         headers
     }
@@ -95,6 +81,14 @@ fn count(value: &AMQPValue) -> Option<u32> {
     Some(wide.clamp(0, u32::MAX.into()) as u32)
 }
 
+/// Of a message that outlives a restart of the broker.
+pub(super) fn persistent(headers: FieldTable) -> BasicProperties {
+    BasicProperties::default()
+        .with_delivery_mode(PERSISTENT)
+        .with_content_type("application/json".into())
+        .with_headers(headers)
+}
+
 impl Link {
     /// Returns once the broker has confirmed that the message is safe in `queue`, which belongs to `topic`. Ends within
     /// [`super::PATIENCE`], and at once when the connection breaks.
@@ -105,14 +99,21 @@ impl Link {
         payload: &[u8],
         notes: &Notes,
     ) -> Result<(), QueueError> {
+        let taken = self.send(queue, payload, persistent(notes.headers())).await?;
+        if taken { Ok(()) } else { Err(QueueError::Full(topic)) }
+    }
+
+    /// The same for any queue; `false` if that is full.
+    pub(super) async fn send(
+        &self,
+        queue: &str,
+        payload: &[u8],
+        properties: BasicProperties,
+    ) -> Result<bool, QueueError> {
         self.usable()?;
         let Some(channel) = self.publishers.get(queue) else {
             return Err(unavailable("there is no channel for this queue"));
         };
-        let properties = BasicProperties::default()
-            .with_delivery_mode(PERSISTENT)
-            .with_content_type("application/json".into())
-            .with_headers(notes.headers());
         // Mandatory: comes back if the queue is not there, instead of vanishing with a confirm.
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let sent = async {
@@ -125,8 +126,8 @@ impl Link {
             () = self.broken() => return Err(unavailable("the connection was lost before it confirmed")),
         };
         match confirmed {
-            Ok(Confirmation::Ack(None)) => Ok(()),
-            Ok(Confirmation::Nack(None)) => Err(QueueError::Full(topic)),
+            Ok(Confirmation::Ack(None)) => Ok(true),
+            Ok(Confirmation::Nack(None)) => Ok(false),
             Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_))) => {
                 // The next connection declares it anew.
                 self.give_up("a queue is not there");
@@ -147,21 +148,12 @@ mod tests {
 
     #[test]
     fn notes_travel() {
-        let notes =
-            Notes { deliveries: 3, unanswered: 0, retries: 2, reason: Some("é".repeat(2 * MAX_REASON)) };
+        let notes = Notes { deliveries: 3, unanswered: 0, retries: 2 };
         let mut headers = notes.headers();
         headers.insert(BROKER_COUNT.into(), AMQPValue::ShortUInt(4));
         let properties = BasicProperties::default().with_headers(headers);
-        assert_eq!(
-            Notes::read(&properties),
-            Notes { deliveries: 7, unanswered: 4, retries: 2, reason: None }
-        );
+        assert_eq!(Notes::read(&properties), Notes { deliveries: 7, unanswered: 4, retries: 2 });
         assert_eq!(Notes::read(&BasicProperties::default()), Notes::default());
-        let text = |headers: &FieldTable| match headers.inner().get(REASON) {
-            Some(AMQPValue::LongString(text)) => text.as_bytes().len(),
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(text(&notes.headers()), 2 * MAX_REASON);
     }
 
     #[test]
@@ -171,9 +163,6 @@ mod tests {
         headers.insert(DELIVERIES.into(), AMQPValue::LongLongInt(i64::MAX));
         headers.insert(BROKER_COUNT.into(), AMQPValue::Void);
         let properties = BasicProperties::default().with_headers(headers);
-        assert_eq!(
-            Notes::read(&properties),
-            Notes { deliveries: u32::MAX, unanswered: 0, retries: 0, reason: None }
-        );
+        assert_eq!(Notes::read(&properties), Notes { deliveries: u32::MAX, unanswered: 0, retries: 0 });
     }
 }

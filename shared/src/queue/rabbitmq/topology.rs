@@ -76,6 +76,14 @@ impl Topology {
         format!("{}.delay.{}", self.of_topic(topic), wait.as_millis())
     }
 
+    /// The topic whose messages are in `queue`, or wait in it.
+    pub(super) fn topic_of(&self, queue: &str) -> Option<Topic> {
+        TOPICS.into_iter().find(|&topic| {
+            let rest = queue.strip_prefix(&self.of_topic(topic));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(".delay."))
+        })
+    }
+
     /// All queues.
     pub(super) fn names(&self) -> Vec<String> {
         let mut names = vec![self.dead()];

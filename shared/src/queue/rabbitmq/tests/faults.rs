@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::AtomicBool;
 
 /// The same broker by way of a proxy.
-async fn proxied(url: &str) -> (Proxy, RabbitMqConfig) {
+pub(super) async fn proxied(url: &str) -> (Proxy, RabbitMqConfig) {
     let (start, vhost) = url.rsplit_once('/').unwrap();
     let (user, host) = start.rsplit_once('@').unwrap();
     let target: SocketAddr = tokio::net::lookup_host(host).await.unwrap().next().unwrap();

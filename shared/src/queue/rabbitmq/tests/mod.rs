@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests are told by the environment which services there are")]
 
 mod broker;
+mod dead;
 mod faults;
 mod refusals;
 
