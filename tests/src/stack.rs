@@ -15,6 +15,9 @@ use tempfile::TempDir;
 /// How long a role may take to become ready; loading the model on a busy machine takes a while.
 const READY: Duration = Duration::from_secs(90);
 
+/// What a role logs that ends with work in hand, because its time for handing it back is over.
+pub const UNDRAINED: &str = "not all work ended in time";
+
 /// How many of each role, and with which settings besides those of the services.
 #[derive(Clone, Default)]
 pub struct Plan {
@@ -194,9 +197,20 @@ impl Stack {
 
     /// The status of `healthz` or `readyz`; `None` without an answer.
     pub async fn probe(&self, name: &str, path: &str) -> Option<u16> {
+        self.ask(name, path).await.map(|reply| reply.status().as_u16())
+    }
+
+    /// What a role says of each service that it needs: `ok`, or what is wrong. Nothing while it starts.
+    pub async fn checks(&self, name: &str) -> BTreeMap<String, String> {
+        let Some(reply) = self.ask(name, "readyz").await else { return BTreeMap::new() };
+        let told: serde_json::Value = reply.json().await.unwrap_or_default();
+        let checks = told["checks"].as_object().into_iter().flatten();
+        checks.map(|(part, answer)| (part.clone(), answer.as_str().unwrap_or("").to_owned())).collect()
+    }
+
+    async fn ask(&self, name: &str, path: &str) -> Option<reqwest::Response> {
         let address = format!("http://127.0.0.1:{}/{path}", self.roles[name].ops);
-        let request = reqwest::Client::new().get(address).timeout(Duration::from_secs(5));
-        request.send().await.ok().map(|reply| reply.status().as_u16())
+        reqwest::Client::new().get(address).timeout(Duration::from_secs(5)).send().await.ok()
     }
 
     /// SIGKILL: nothing can be tidied up. Tells whether it ran.

@@ -1,6 +1,7 @@
 //! `kill -9` of everything at any moment, and a new start on what was kept: nothing is lost, nothing comes twice.
 #![allow(clippy::unwrap_used)]
 
+use scriptorium_tests::stack::UNDRAINED;
 use scriptorium_tests::{Client, Deployment, Frame, Server, Session, recordings};
 use serde_json::json;
 use std::time::Duration;
@@ -116,6 +117,8 @@ async fn a_lost_notice_is_found_and_sigterm_is_clean() {
         session.put(chunk).await;
     }
     assert!(server.terminate(Duration::from_secs(15)).await, "SIGTERM ends it with exit code 0");
+    // Nor by giving up on what is in work: that would end with code 0 as well.
+    assert!(!server.log().contains(UNDRAINED), "{}", server.log());
     server.resume().await;
     assert_eq!(session.ended().await.data["status"], "completed");
 }

@@ -3,6 +3,7 @@
 
 use scriptorium_tests::dice::Dice;
 use scriptorium_tests::patient::Patient;
+use scriptorium_tests::stack::UNDRAINED;
 use scriptorium_tests::{Client, Frame, Plan, Server, Stack, recordings, services};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -47,6 +48,19 @@ fn patient(gateways: &[String], seed: u64) -> Patient {
     Patient::new(gateways, Dice::new(seed))
 }
 
+/// What a browser asks before a page of another origin may `PUT`; `admin bucket` has set the answer.
+async fn pages_may_upload(url: &str) {
+    let ask = reqwest::Client::new().request(reqwest::Method::OPTIONS, url);
+    let ask = ask.header("origin", "https://page.example").header("access-control-request-method", "PUT");
+    let answer = ask.send().await.unwrap();
+    let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap());
+    let origin = header("access-control-allow-origin");
+    assert!(matches!(origin, Some("*" | "https://page.example")), "{answer:?}");
+    // A bucket as this store makes it allows other methods, too.
+    assert_eq!(header("access-control-allow-methods"), Some("PUT"), "{answer:?}");
+    assert!(answer.status().is_success(), "{answer:?}");
+}
+
 #[tokio::test]
 async fn the_main_job_over_two_gateways_gives_what_serve_gives() {
     if !services::wanted() {
@@ -58,6 +72,7 @@ async fn the_main_job_over_two_gateways_gives_what_serve_gives() {
     let gateways = stack.gateways();
     let [first, second] = [Client::new(&gateways[0]), Client::new(&gateways[1])];
     let session = first.open("sample.wav", bytes.clone(), 1, json!({})).await;
+    pages_may_upload(&session.upload_url(0)).await;
     // Chunk 2's notice gets lost: the sweep finds the object.
     for chunk in 0..session.chunks() - 1 {
         session.put(chunk).await;
@@ -92,6 +107,12 @@ async fn the_main_job_over_two_gateways_gives_what_serve_gives() {
     }
 }
 
+/// How many chunks of the job a worker has computed to their end.
+fn chunks_done(stack: &Stack, worker: &str, job: &str) -> usize {
+    let (log, of_job) = (stack.log(worker), format!("job={job} "));
+    log.lines().filter(|line| line.contains(&of_job) && line.contains("chunk done")).count()
+}
+
 /// SIGTERM of one after the other, each followed by a new start, while a job runs.
 #[tokio::test]
 async fn a_rolling_restart_loses_nothing_and_a_silent_worker_loses_its_chunk() {
@@ -120,6 +141,8 @@ async fn a_rolling_restart_loses_nothing_and_a_silent_worker_loses_its_chunk() {
             let ended = stack.terminate(&name, DRAIN).await;
             let fine = ended.is_some_and(|status| status.success());
             assert!(fine, "{name} ended with {ended:?}:\n{}", stack.log(&name));
+            // One that gives up on what it has in hand ends with code 0 as well.
+            assert!(!stack.log(&name).contains(UNDRAINED), "{name} handed nothing back");
             stack.resume(&name);
             stack.ready(&name).await;
         }
@@ -131,6 +154,11 @@ async fn a_rolling_restart_loses_nothing_and_a_silent_worker_loses_its_chunk() {
     assert_eq!(frames.last().unwrap().data["status"], "completed");
     check_events(&frames, session.chunks());
     assert!(client.transcript(&session).await == expected, "the transcript changed");
+    // What was done stays done: at most the one chunk that each of the two workers had in hand is computed again.
+    let workers = stack.names("worker");
+    let done: usize = workers.iter().map(|name| chunks_done(&stack, name, &session.job)).sum();
+    let chunks = session.chunks() as usize;
+    assert!((chunks..=chunks + workers.len()).contains(&done), "{done} chunks were computed, of {chunks}");
     a_silent_worker_loses_its_chunk(stack, &bytes, &expected).await;
 }
 
@@ -152,11 +180,7 @@ async fn a_silent_worker_loses_its_chunk(mut stack: Stack, bytes: &[u8], expecte
     stack.ready("worker-2").await;
     let frames = client.follow(&session).await;
     // It wakes, finishes what it was at, and says so; its token is an old one.
-    let of_job = format!("job={} ", session.job);
-    let ended = |stack: &Stack| {
-        let log = stack.log("worker-1");
-        log.lines().filter(|line| line.contains(&of_job) && line.contains("chunk done")).count()
-    };
+    let ended = |stack: &Stack| chunks_done(stack, "worker-1", &session.job);
     let (before, begun) = (ended(&stack), Instant::now());
     stack.signal("worker-1", "CONT");
     while ended(&stack) == before && begun.elapsed() < Duration::from_secs(10) {
@@ -182,27 +206,71 @@ async fn a_silent_worker_loses_its_chunk(mut stack: Stack, bytes: &[u8], expecte
     assert_ne!(first, "1", "the lease did not end: {other:?}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn roles_wait_for_services_and_name_missing_settings() {
-    if !services::wanted() {
-        return;
-    }
-    let mut stack = Stack::prepare(&Plan { harm: true, ..Plan::pairs(&[]) }).await;
+/// A role that is started with settings which can't be right ends with code 2, and names the setting.
+async fn refused(stack: &Stack, role: &str, set: &[(&str, &str)], unset: &str, named: &str) {
+    let mut command = stack.command(&[role, "--ops-listen", "127.0.0.1:0"]);
+    command.envs(set.iter().copied()).env_remove(format!("SCRIPTORIUM_{unset}"));
+    // One that takes them does not end.
+    let output = tokio::process::Command::from(command).kill_on_drop(true).output();
+    let output = tokio::time::timeout(DRAIN, output).await;
+    let output = output.unwrap_or_else(|_| panic!("{role} runs without {unset} and with {set:?}")).unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).to_uppercase().replace('-', "_");
+    assert_eq!(output.status.code(), Some(2), "{role} without {unset} and with {set:?}: {told}");
+    assert!(told.contains(named), "{role} without {unset} and with {set:?}: {told}");
+}
+
+/// Missing settings, and such as contradict each other.
+async fn wrong_settings_are_refused(stack: &Stack) {
     for (role, settings) in [
         ("gateway", ["AMQP_URL", "REDIS_URL", "S3_BUCKET"].as_slice()),
         ("coordinator", &["AMQP_URL", "REDIS_URL", "S3_BUCKET"]),
         ("worker", &["AMQP_URL", "S3_BUCKET"]),
     ] {
         for setting in settings {
-            let output =
-                stack.command(&[role]).env_remove(format!("SCRIPTORIUM_{setting}")).output().unwrap();
-            let told = String::from_utf8_lossy(&output.stderr).to_uppercase().replace('-', "_");
-            assert_eq!(output.status.code(), Some(2), "{role} without {setting}: {told}");
-            assert!(told.contains(setting), "{role} without {setting}: {told}");
+            refused(stack, role, &[], setting, setting).await;
         }
     }
-    stack.services.kill("rabbitmq");
-    stack.services.kill("redis");
+    // Calls of a service are counted in Redis, for all workers.
+    let openai = [("SCRIPTORIUM_ENGINE", "openai"), ("SCRIPTORIUM_OPENAI_API_KEY", "key")];
+    refused(stack, "worker", &openai, "REDIS_URL", "__REDIS_URL").await;
+    // The stack's settings have a public endpoint.
+    refused(stack, "gateway", &[], "S3_ENDPOINT", "__S3_PUBLIC_ENDPOINT").await;
+}
+
+/// Waits until each role says this of each service that it needs.
+async fn all_say(stack: &Stack, wanted: impl Fn(&str, &str) -> bool) {
+    let begun = Instant::now();
+    for name in stack.names("") {
+        loop {
+            let checks = stack.checks(&name).await;
+            if !checks.is_empty() && checks.iter().all(|(part, answer)| wanted(part, answer)) {
+                break;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(90), "{name} says {checks:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+/// Each role's log says what it waits for. A worker with a model of its own waits for no Redis.
+fn waits_are_told(stack: &Stack) {
+    for name in stack.names("") {
+        let log = stack.log(&name);
+        assert!(log.contains("waiting for the message broker"), "{name}:\n{log}");
+        assert_eq!(log.contains("waiting for Redis"), !name.starts_with("worker"), "{name}:\n{log}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn roles_wait_for_services_and_name_wrong_settings() {
+    if !services::wanted() {
+        return;
+    }
+    let mut stack = Stack::prepare(&Plan { harm: true, ..Plan::pairs(&[]) }).await;
+    wrong_settings_are_refused(&stack).await;
+    for service in ["rabbitmq", "redis", "s3"] {
+        stack.services.kill(service);
+    }
     for name in stack.names("") {
         stack.resume(&name);
     }
@@ -218,8 +286,15 @@ async fn roles_wait_for_services_and_name_missing_settings() {
         assert_eq!(stack.probe(&name, "healthz").await, Some(200), "{name}");
         assert_eq!(stack.probe(&name, "readyz").await, Some(503), "{name}");
     }
+    waits_are_told(&stack);
     stack.services.resume("redis");
     stack.services.resume("rabbitmq");
+    // Nothing but the object store is missing now, and a role without it is not ready.
+    all_say(&stack, |part, answer| (answer == "ok") == (part != "objects")).await;
+    for name in stack.names("") {
+        assert_eq!(stack.probe(&name, "readyz").await, Some(503), "{name}");
+    }
+    stack.services.resume("s3");
     for name in stack.names("") {
         stack.ready(&name).await;
     }

@@ -3,6 +3,7 @@
 // The servers that tests talk to run beside them, and a child process learns its folder from a variable.
 #![allow(clippy::disallowed_methods)]
 
+mod bucket;
 mod client;
 mod crash;
 mod harness;

@@ -9,7 +9,9 @@ use reqwest::{Client, Method, StatusCode};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::harness::{HOUR, Served, raw, target};
+use scriptorium_shared::objects::{Objects, ObjectsConfig};
+
+use crate::harness::{HOUR, Served, config, raw, target};
 
 fn noise(seed: u32, len: usize) -> Vec<u8> {
     let mut state = seed | 1;
@@ -48,6 +50,26 @@ async fn the_url_works_under_the_name_that_the_client_uses() {
     // Signed for one name, refused under another.
     let other = url.replace("localhost", "127.0.0.1");
     assert_eq!(Client::new().put(&other).body("four").send().await.unwrap().status(), StatusCode::FORBIDDEN);
+}
+
+/// The store has another name for those who upload than for the roles.
+#[tokio::test]
+async fn urls_are_for_the_public_endpoint_and_the_roles_use_the_inner_one() {
+    let served = Served::start().await;
+    let public = format!("http://localhost:{}", served.address.port());
+    let settings = ObjectsConfig { public_endpoint: Some(public.clone()), ..config(served.address) };
+    assert!(settings.endpoint.starts_with("http://127.0.0.1:"), "{}", settings.endpoint);
+    let objects = Objects::new(settings).unwrap();
+    let url = objects.presign_put("a", 4, HOUR, None).await.unwrap();
+    assert!(url.starts_with(&format!("{public}/scriptorium/a?")), "{url}");
+    assert_eq!(Client::new().put(&url).body("four").send().await.unwrap().status(), StatusCode::OK);
+    assert_eq!(objects.read("a", 0, 9).await.unwrap().unwrap(), "four");
+    // An address that nobody answers at is the uploaders' matter; the roles never go there.
+    let nowhere = Some("http://files.invalid".to_owned());
+    let objects = Objects::new(ObjectsConfig { public_endpoint: nowhere, ..config(served.address) }).unwrap();
+    assert_eq!(objects.read("a", 0, 9).await.unwrap().unwrap(), "four");
+    let url = objects.presign_put("a", 4, HOUR, None).await.unwrap();
+    assert!(url.starts_with("http://files.invalid/"), "{url}");
 }
 
 #[tokio::test]

@@ -81,3 +81,39 @@ async fn the_memory_of_the_largest_job() {
     println!("{each} bytes a chunk, of which the result's text is {text}");
     assert!(each < 3 * text + 2_048, "memory grows with what is said and little else");
 }
+
+/// How often Redis was asked to look through all its keys.
+async fn searches(server: &RedisServer) -> Vec<String> {
+    let mut connection = server.corner().connection().await;
+    let told: String = redis::cmd("INFO").arg("commandstats").query_async(&mut connection).await.unwrap();
+    assert!(told.contains("cmdstat_"), "{told}");
+    let search = |line: &&str| line.starts_with("cmdstat_keys:") || line.starts_with("cmdstat_scan:");
+    told.lines().filter(search).map(str::to_owned).collect()
+}
+
+/// It would hold up every other client, the longer the more jobs there are.
+#[tokio::test]
+async fn nothing_looks_through_all_keys() {
+    let Some(server) = RedisServer::start(&[]).await else { return };
+    let store = open(&server.config()).await;
+    let jobs = jobs_on(store.clone());
+    let job = new_id();
+    jobs.create(new_job(job, 2), None).await.unwrap();
+    jobs.advance(job, Input::Probed { media: media() }).await.unwrap();
+    for chunk in 0..2 {
+        jobs.advance(job, Input::Uploaded { chunk }).await.unwrap();
+        let result = Box::new(half_minute_of(chunk));
+        jobs.advance(job, Input::Completed { chunk, epoch: 1, result }).await.unwrap();
+    }
+    LISTED
+    jobs.sweep().await.unwrap();
+    assert!(!store.events(job, 0, 100).await.unwrap().is_empty());
+    assert_eq!(searches(&server).await, [""; 0]);
+    // Such a question would be seen.
+    let mut connection = server.corner().connection().await;
+    for search in ["KEYS", "SCAN"] {
+        let pattern = if search == "KEYS" { "*" } else { "0" };
+        redis::cmd(search).arg(pattern).exec_async(&mut connection).await.unwrap();
+    }
+    assert_eq!(searches(&server).await.len(), 2);
+}
