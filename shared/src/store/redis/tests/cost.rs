@@ -2,6 +2,7 @@
 //! the largest.
 
 use super::open;
+use crate::jobs::JobQuery;
 use crate::redis::server::RedisServer;
 use crate::testing::{RedisTraffic, half_minute_of, jobs_on, media, new_id, new_job};
 use redis::aio::MultiplexedConnection;
@@ -105,8 +106,10 @@ async fn nothing_looks_through_all_keys() {
         let result = Box::new(half_minute_of(chunk));
         jobs.advance(job, Input::Completed { chunk, epoch: 1, result }).await.unwrap();
     }
-    LISTED
-    jobs.sweep().await.unwrap();
+    assert_eq!(jobs.list(JobQuery::default(), 10).await.unwrap().jobs.len(), 1);
+    // There is no object store here, of which a sweep complains at its end.
+    let _ = jobs.sweep_once().await;
+    assert_eq!(store.jobs_to_sweep(None, 10).await.unwrap(), [job]);
     assert!(!store.events(job, 0, 100).await.unwrap().is_empty());
     assert_eq!(searches(&server).await, [""; 0]);
     // Such a question would be seen.
