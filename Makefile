@@ -8,7 +8,7 @@ PROGRAM := target/release/scriptorium
 SAMPLE := tests/fixtures/sample.flac
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run up down build image model setup test chaos api fuzz bench lint docs
+.PHONY: help demo run up down build image model setup test stack chaos api fuzz bench lint docs
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ run: build model ## start the server on 127.0.0.1:8787 (options: SCRIPTORIUM_…
 up: build model ## RabbitMQ, Redis, S3 and two of each role on this machine: http://127.0.0.1:8787 and :8788; see make down
 	@scripts/stack.sh up --program $(PROGRAM) $(if $(BASE_PORT),--base-port $(BASE_PORT))
 
-test-stack: build model ## make up and make down themselves, on ports of their own: killed roles, kept data, nothing left
+stack: build model ## make up and make down themselves, on ports of their own: killed roles, kept data, nothing left
 	@PROGRAM=$(PROGRAM) tests/scripts/stack.sh $(BASE_PORT)
 
 down: ## end what make up has started, data included (KEEP=1 keeps the data)
