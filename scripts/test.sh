@@ -40,6 +40,8 @@ scripts/services.sh start "$services" --base-port 27400
 (
   . "$services/env"
   printf 'export SCRIPTORIUM_TEST_AMQP_URL="%s" SCRIPTORIUM_TEST_REDIS_URL="%s"\n' "$SCRIPTORIUM_AMQP_URL" "$SCRIPTORIUM_REDIS_URL"
+  printf 'export SCRIPTORIUM_TEST_S3_ENDPOINT="%s" SCRIPTORIUM_TEST_S3_ACCESS_KEY="%s" SCRIPTORIUM_TEST_S3_SECRET_KEY="%s"\n' \
+    "$SCRIPTORIUM_S3_ENDPOINT" "$AWS_ACCESS_KEY_ID" "$AWS_SECRET_ACCESS_KEY"
 ) >"$services/urls"
 # Not the variables of the services themselves: a role that is tested without its settings must not find them.
 # shellcheck source=/dev/null

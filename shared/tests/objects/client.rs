@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use scriptorium_shared::objects::{Access, Objects, ObjectsConfig, ObjectsError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
+use crate::contract;
 use crate::harness::{BUCKET, HOUR, Served, config};
 
 /// The plain library, for what [`Objects`] does not offer.
@@ -26,59 +27,19 @@ fn library(served: &Served) -> aws_sdk_s3::Client {
 
 #[tokio::test]
 async fn write_size_read_delete() {
-    let served = Served::start().await;
-    let objects = served.objects();
-    objects.ping().await.unwrap();
-    assert_eq!(objects.size("jobs/1/a").await.unwrap(), None);
-    assert_eq!(objects.read("jobs/1/a", 0, 10).await.unwrap(), None);
-    assert_eq!(objects.read("jobs/1/a", 0, 0).await.unwrap(), None);
-    objects.write("jobs/1/a", Bytes::from_static(b"0123456789"), "text/plain").await.unwrap();
-    assert_eq!(objects.size("jobs/1/a").await.unwrap(), Some(10));
-    for (offset, len, expected) in [
-        (0, 10, "0123456789"),
-        (0, 4, "0123"),
-        (3, 4, "3456"),
-        (7, 10, "789"),
-        (9, 1, "9"),
-        (10, 1, ""),
-        (11, 5, ""),
-        (0, 0, ""),
-        (u64::MAX - 1, 2, ""),
-        (5, usize::MAX >> 1, "56789"),
-    ] {
-        let read = objects.read("jobs/1/a", offset, len).await.unwrap().unwrap();
-        assert_eq!(read, expected, "{offset} + {len}");
-    }
-    objects.delete_prefix("jobs/1/").await.unwrap();
-    assert_eq!(objects.size("jobs/1/a").await.unwrap(), None);
-    objects.delete_prefix("jobs/1/").await.unwrap();
+    contract::write_size_read_delete(&Served::start().await.objects()).await;
 }
 
 #[tokio::test]
 async fn listing_pages_through_thousands_and_deletion_too() {
     let served = Served::start().await;
-    let objects = served.objects();
-    let names = (0..1205).map(|i| (format!("jobs/1/upload/chunk-{i:05}"), i % 7));
-    let others = [("jobs/1/transcript.json".to_owned(), 3), ("jobs/10/upload/chunk-00000".to_owned(), 4)];
-    let all: Vec<(String, u64)> = names.chain(others).collect();
-    stream::iter(&all)
-        .map(Ok::<_, ObjectsError>)
-        .try_for_each_concurrent(16, |(key, size)| {
-            objects.write(key, Bytes::from(vec![1; *size as usize]), "audio/x")
-        })
-        .await
-        .unwrap();
-    assert_eq!(objects.list("jobs/1/upload/").await.unwrap(), all[..1205]);
-    assert_eq!(objects.list("jobs/1/upload/chunk-0120").await.unwrap(), all[1200..1205]);
-    assert_eq!(objects.list("jobs/1").await.unwrap().len(), 1207);
-    assert_eq!(objects.list("").await.unwrap().len(), 1207);
-    assert_eq!(objects.list("nothing/").await.unwrap(), []);
-    objects.delete_prefix("jobs/1/upload/").await.unwrap();
-    assert_eq!(objects.list("").await.unwrap(), all[1205..]);
+    contract::lists_and_deletes_thousands(&served.objects()).await;
     assert!(!served.data().join("scriptorium/jobs/1/upload").exists());
-    for prefix in ["", "/", "jobs"] {
-        assert!(matches!(objects.delete_prefix(prefix).await, Err(ObjectsError::Request(_))), "{prefix:?}");
-    }
+}
+
+#[tokio::test]
+async fn uploads_of_their_length_alone() {
+    contract::uploads_of_their_length_alone(&Served::start().await.objects()).await;
 }
 
 #[tokio::test]

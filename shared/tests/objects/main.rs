@@ -5,6 +5,7 @@
 
 mod bucket;
 mod client;
+mod contract;
 mod crash;
 mod harness;
 mod memory;
