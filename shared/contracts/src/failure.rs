@@ -27,6 +27,12 @@ pub enum FailureCode {
     TimedOut,
     /// The parts of the transcript do not fit together.
     AssemblyFailed,
+    /// The recording that was to be fetched can't be had: its server does not answer, or with an error that may pass.
+    SourceUnavailable,
+    /// The recording that was to be fetched can't be had: its server refuses it, or the address is none that is fetched from.
+    SourceRefused,
+    /// The recording was changed or replaced while it was fetched.
+    SourceChanged,
     /// A defect of this program; the log has the details.
     Internal,
 }
@@ -40,12 +46,15 @@ impl FailureCode {
             | Self::EngineFailed
             | Self::EngineUnavailable
             | Self::WorkerLost
+            | Self::SourceUnavailable
             | Self::Internal => true,
             Self::NotAudio
             | Self::UnsupportedMedia
             | Self::DamagedMedia
             | Self::TimedOut
-            | Self::AssemblyFailed => false,
+            | Self::AssemblyFailed
+            | Self::SourceRefused
+            | Self::SourceChanged => false,
         }
     }
 
@@ -60,7 +69,10 @@ impl FailureCode {
             | Self::ObjectMissing
             | Self::EngineUnavailable
             | Self::TimedOut
-            | Self::AssemblyFailed => false,
+            | Self::AssemblyFailed
+            | Self::SourceUnavailable
+            | Self::SourceRefused
+            | Self::SourceChanged => false,
         }
     }
 
@@ -81,6 +93,9 @@ impl FailureCode {
             | Self::WorkerLost
             | Self::TimedOut
             | Self::AssemblyFailed
+            | Self::SourceUnavailable
+            | Self::SourceRefused
+            | Self::SourceChanged
             | Self::Internal => false,
         }
     }

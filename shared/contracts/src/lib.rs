@@ -12,6 +12,7 @@ pub mod media;
 pub mod message;
 pub mod objects;
 pub mod plan;
+pub mod source;
 pub mod tenant;
 pub mod transcript;
 pub mod webhook;

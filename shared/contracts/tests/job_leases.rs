@@ -44,6 +44,7 @@ fn tasks(ledger: &Ledger, chunk: u32) -> Vec<u32> {
         | Effect::PublishAssembly { .. }
         | Effect::DeleteTemporaryObjects { .. }
         | Effect::DeliverWebhook { .. }
+        | Effect::FetchSource { .. }
         | Effect::EraseJob { .. } => None,
     };
     ledger.effects.values().filter_map(|pending| epoch(&pending.effect)).collect()

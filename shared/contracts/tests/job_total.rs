@@ -12,6 +12,7 @@ use scriptorium_contracts::job::{
 };
 use scriptorium_contracts::media::MediaInfo;
 use scriptorium_contracts::message::Work;
+use scriptorium_contracts::source::FetchEnd;
 use scriptorium_contracts::webhook::WebhookTry;
 use support::ledger::Ledger;
 use support::samples;
@@ -43,6 +44,9 @@ fn raw() -> impl Strategy<Value = Raw> {
         FailureCode::WorkerLost,
         FailureCode::TimedOut,
         FailureCode::AssemblyFailed,
+        FailureCode::SourceUnavailable,
+        FailureCode::SourceRefused,
+        FailureCode::SourceChanged,
         FailureCode::Internal,
     ]);
     let wrong_epoch = prop::option::weighted(0.2, prop_oneof![0u32..6, any::<u32>()]);
@@ -97,6 +101,7 @@ fn input(raw: Raw, ledger: &Ledger) -> Input {
         60 => Input::AssemblyFailed { epoch: assembly, failure },
         61 if other == 0 => Input::Delete { late_ms: pause },
         62 => about_webhook(&header, other, wrong_epoch),
+        63 if other % 4 > 0 => about_source(&header, other, wrong_epoch, failure),
         _ => Input::Tick,
     };
     let ends = matches!(input, Input::Completed { .. } | Input::PartCompleted { .. } | Input::Failed { .. });
@@ -121,6 +126,17 @@ fn about_webhook(header: &JobHeader, other: u32, wrong_token: Option<u32>) -> In
     }
 }
 
+/// About what is fetched, or would be if the job had anything to fetch.
+fn about_source(header: &JobHeader, other: u32, wrong_token: Option<u32>, failure: Failure) -> Input {
+    let token = wrong_token.unwrap_or_else(|| header.source.as_ref().map_or(1, |source| source.token));
+    match other % 8 {
+        1 => Input::SourceTried { token, end: FetchEnd::Yielded },
+        2 | 5 => Input::SourceTried { token, end: FetchEnd::Later { failure, retry_after_ms: None } },
+        3 if other % 16 == 3 => Input::SourceTried { token, end: FetchEnd::Over(failure) },
+        _ => Input::SourceTaken { token, by: u64::from(other % 3) },
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -134,7 +150,9 @@ proptest! {
             retention_ms: 15_000,
             ..Limits::default()
         };
-        let new = NewJob { layout: Layout::new(chunks * 10, 10).unwrap(), limits, ..samples::new_job() };
+        let layout = Layout::new(chunks * 10, 10).unwrap();
+        let source = (slots % 2 == 0).then(samples::source);
+        let new = NewJob { layout, limits, source, ..samples::new_job() };
         let (mut ledger, mut now) = (Ledger::new(new, START), START);
         for raw in raws {
             now = now.plus(raw.pause);

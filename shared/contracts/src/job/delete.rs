@@ -17,6 +17,7 @@ pub(super) fn delete(change: &mut Change<'_>, late_ms: u64) {
     // it to go anywhere, and the log of the tries goes too.
     change.header.objects_released = true;
     change.header.webhook_url = None;
+    change.header.source = None;
     finish::cancel(change, DELETED.to_owned());
     let job = change.header.id;
     change.header.deleted_at = Some(change.now);

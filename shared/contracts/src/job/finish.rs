@@ -144,7 +144,9 @@ fn time_out(change: &mut Change<'_>) -> Result<(), StepError> {
     Ok(())
 }
 
-fn release_objects(change: &mut Change<'_>) {
+/// What was uploaded goes, and what was still to be fetched is wanted no more.
+pub(super) fn release_objects(change: &mut Change<'_>) {
+    change.header.source = None;
     if !change.header.objects_released {
         change.header.objects_released = true;
         let (job, delay) = (change.header.id, change.header.limits.release_delay_ms);

@@ -11,6 +11,7 @@ mod processing;
 mod record;
 mod redo;
 pub(crate) mod retry;
+mod source;
 mod step;
 mod suspects;
 mod timing;
@@ -26,5 +27,6 @@ pub use record::{
 };
 pub use redo::Redo;
 pub use retry::{Limits, retry_delay_ms};
+pub use source::{SOURCE_LEASE_MS, source_pause_ms};
 pub use step::{Effect, Input, NewJob, PendingEffect, Step, StepError, create, step};
 pub use webhook::{WEBHOOK_LEASE_MS, webhook_pause_ms};

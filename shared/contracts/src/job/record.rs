@@ -2,6 +2,7 @@
 
 use super::{ChunkSet, Layout, Limits, Part, Redo};
 use crate::message::Work;
+use crate::source::Source;
 use crate::tenant::TenantName;
 use crate::transcript::{Coverage, Gap};
 use crate::webhook::Webhook;
@@ -130,6 +131,9 @@ pub struct JobHeader {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<TenantName>,
     pub limits: Limits,
+    /// Where the recording is fetched from, while it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
     pub created_at: Timestamp,
     /// Of the last event that a client caused or saw.
     pub updated_at: Timestamp,

@@ -4,9 +4,10 @@ use super::change::Change;
 use super::{
     ChunkRecord, ChunkSet, ChunkState, JobHeader, JobOptions, JobState, Layout, Limits, TranscriptSummary,
 };
-use super::{delete, finish, parts, processing, redo, timing, upload, webhook};
+use super::{delete, finish, parts, processing, redo, source, timing, upload, webhook};
 use crate::event::{Event, EventRecord};
 use crate::message::{ChunkTask, VERSION, Work};
+use crate::source::{FetchEnd, Source};
 use crate::tenant::TenantName;
 use crate::webhook::WebhookTry;
 use crate::{failure::Failure, ids::JobId, ids::Timestamp, media::MediaInfo, transcript::ChunkResult};
@@ -26,6 +27,8 @@ pub struct NewJob {
     /// Whose job it is to be.
     pub tenant: Option<TenantName>,
     pub limits: Limits,
+    /// Where the recording is to be fetched from; `None`: its client uploads it.
+    pub source: Option<Source>,
 }
 
 /// What can happen to a job. Repeated, late and contradicting inputs are harmless.
@@ -151,6 +154,17 @@ pub enum Input {
     RedeliverWebhook {
         webhook: u32,
     },
+    /// Someone is about to fetch the recording, or gives a sign of life while he does, and nobody else may. Whether it is he tells
+    /// the number that he has chosen.
+    SourceTaken {
+        token: u32,
+        by: u64,
+    },
+    /// A try to fetch it has ended before it was whole.
+    SourceTried {
+        token: u32,
+        end: FetchEnd,
+    },
     /// Time has passed: deadlines are looked at.
     Tick,
 }
@@ -182,6 +196,8 @@ impl Input {
             | Self::WebhookTaken { .. }
             | Self::WebhookTried { .. }
             | Self::RedeliverWebhook { .. }
+            | Self::SourceTaken { .. }
+            | Self::SourceTried { .. }
             | Self::Tick => None,
         }
     }
@@ -217,6 +233,14 @@ pub enum Effect {
         token: u32,
         /// Host and port.
         receiver: String,
+    },
+    /// Fetch the chunks that are missing.
+    FetchSource {
+        job: JobId,
+        /// Fencing token of the source.
+        token: u32,
+        /// Host and port.
+        server: String,
     },
     /// Delete everything of the job: its objects, then its records.
     EraseJob {
@@ -254,10 +278,10 @@ pub enum StepError {
     Damaged,
 }
 
-/// The first step of a job: its header, all chunk records, and event 1.
+/// The first step of a job: its header, all chunk records, and event 1; and its first effect, if the recording is to be fetched.
 pub fn create(new: NewJob, now: Timestamp) -> Step {
     let total_chunks = new.layout.chunks();
-    let header = JobHeader {
+    let mut header = JobHeader {
         version: VERSION,
         id: new.id,
         revision: 1,
@@ -270,6 +294,7 @@ pub fn create(new: NewJob, now: Timestamp) -> Step {
         webhook_url: new.webhook_url,
         tenant: new.tenant,
         limits: new.limits,
+        source: new.source.map(|source| Source { due: now, ..source }),
         created_at: now,
         updated_at: now,
         last_upload_at: None,
@@ -297,11 +322,15 @@ pub fn create(new: NewJob, now: Timestamp) -> Step {
         deleted_at: None,
     };
     let event = Event::Initialized { parent_job_id: header.id, total_chunks };
+    let fetch = header.source.as_ref().map(|source| source::effect(header.id, source));
+    let effects: Vec<_> =
+        fetch.map(|effect| PendingEffect { number: 1, due: now, effect }).into_iter().collect();
+    header.last_effect = effects.len() as u64;
     Step {
         chunks: (0..total_chunks).map(ChunkRecord::pending).collect(),
         results: Vec::new(),
         events: vec![EventRecord { id: 1, at: now, event }],
-        effects: Vec::new(),
+        effects,
         header,
     }
 }
@@ -378,6 +407,8 @@ fn apply(change: &mut Change<'_>, input: Input) -> Result<(), StepError> {
             webhook::tried(change, webhook, token, outcome, retry_after_ms);
         }
         Input::RedeliverWebhook { webhook } => webhook::redeliver(change, webhook),
+        Input::SourceTaken { token, by } => source::taken(change, token, by),
+        Input::SourceTried { token, end } => source::tried(change, token, end),
         Input::Tick => finish::tick(change)?,
     }
     Ok(())

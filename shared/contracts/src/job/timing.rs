@@ -33,6 +33,8 @@ pub(super) fn worked(change: &mut Change<'_>, report: &Input, work: Work) -> Res
         | Input::WebhookTaken { .. }
         | Input::WebhookTried { .. }
         | Input::RedeliverWebhook { .. }
+        | Input::SourceTaken { .. }
+        | Input::SourceTried { .. }
         | Input::Tick => return Ok(()),
     };
     let owned = match part {

@@ -1,7 +1,7 @@
 //! Inputs of the client: an object has arrived, a failed chunk is to be tried again.
 
 use super::change::Change;
-use super::{ChunkState, JobState, StepError};
+use super::{ChunkState, JobState, StepError, source};
 use crate::event::Event;
 
 pub(super) fn uploaded(change: &mut Change<'_>, chunk: u32) -> Result<(), StepError> {
@@ -22,6 +22,7 @@ pub(super) fn uploaded(change: &mut Change<'_>, chunk: u32) -> Result<(), StepEr
     for waiter in waiters.iter() {
         change.header.ready.insert(waiter);
     }
+    source::progressed(change);
     let all = change.header.uploaded.len() == change.header.total_chunks();
     change.set_state(if all { JobState::Processing } else { JobState::Uploading });
     change.progress(all);
@@ -63,6 +64,7 @@ pub(super) fn retry(change: &mut Change<'_>, chunk: u32) -> Result<(), StepError
     let all = change.header.uploaded.len() == change.header.total_chunks();
     change.set_state(if all { JobState::Processing } else { JobState::Uploading });
     if reopens {
+        source::resume(change);
         change.event(Event::Reopened {});
     }
     Ok(())

@@ -1,11 +1,12 @@
 //! One value of everything that a job store holds of a job, with the name of its golden file.
 
 use super::golden_values::{NOW, failure, work};
-use super::samples::{job, media, new_job, summary};
+use super::samples::{job, media, new_job, source, summary};
 use scriptorium_contracts::job::{
-    ChunkRecord, ChunkState, CriticalPath, JobHeader, JobState, Part, PartState, Redo, create,
+    ChunkRecord, ChunkState, CriticalPath, JobHeader, JobState, NewJob, Part, PartState, Redo, create,
 };
 use scriptorium_contracts::message::VERSION;
+use scriptorium_contracts::source::{Origin, Source, SourceHolder};
 use scriptorium_contracts::tenant::{KeyRecord, TenantLimits, TenantName};
 use scriptorium_contracts::webhook::{
     Webhook, WebhookError, WebhookEvent, WebhookHolder, WebhookState, WebhookTry,
@@ -31,9 +32,31 @@ pub fn headers() -> Vec<(&'static str, JobHeader)> {
         ("job_header_redoing", redoing),
         ("job_header_redoing_leased", redoing_leased),
     ];
+    headers.extend(fetched());
     headers.extend(ended(&processing));
     headers.push(("job_header_processing", processing));
     headers
+}
+
+/// Not begun, and after tries, while one is under way.
+fn fetched() -> Vec<(&'static str, JobHeader)> {
+    let created = create(NewJob { source: Some(source()), ..new_job() }, NOW).header;
+    let mut fetching = created.clone();
+    fetching.source = Some(Source {
+        token: 4,
+        attempts: 2,
+        due: NOW.plus(35_000),
+        holder: Some(SourceHolder { by: 12, until: NOW.plus(35_000) }),
+        failure: Some(failure()),
+        ..source()
+    });
+    let mut by_key = created.clone();
+    by_key.source = Some(Source::new(Origin::Key("imports/acme/talk.wav".to_owned()), None, true));
+    vec![
+        ("job_header_source", created),
+        ("job_header_source_fetching", fetching),
+        ("job_header_source_key", by_key),
+    ]
 }
 
 fn tenant() -> TenantName {

@@ -221,6 +221,7 @@ pub fn effects() -> Vec<Effect> {
         Effect::PublishAssembly { job: job(), epoch: 2 },
         Effect::DeleteTemporaryObjects { job: job() },
         Effect::DeliverWebhook { job: job(), webhook: 2, token: 3, receiver: "example.org:8443".to_owned() },
+        Effect::FetchSource { job: job(), token: 3, server: "example.org:8443".to_owned() },
         Effect::EraseJob { job: job() },
     ]
 }
@@ -232,13 +233,20 @@ pub const fn effect_name(effect: &Effect) -> &'static str {
         Effect::PublishAssembly { .. } => "effect_publish_assembly",
         Effect::DeleteTemporaryObjects { .. } => "effect_delete_temporary_objects",
         Effect::DeliverWebhook { .. } => "effect_deliver_webhook",
+        Effect::FetchSource { .. } => "effect_fetch_source",
         Effect::EraseJob { .. } => "effect_erase_job",
     }
 }
 
 /// Those that came after the file of the first ones: each has its own.
 pub fn later_failure_codes() -> Vec<FailureCode> {
-    vec![FailureCode::ObjectMissing, FailureCode::EngineUnavailable]
+    vec![
+        FailureCode::ObjectMissing,
+        FailureCode::EngineUnavailable,
+        FailureCode::SourceUnavailable,
+        FailureCode::SourceRefused,
+        FailureCode::SourceChanged,
+    ]
 }
 
 pub fn first_failure_codes() -> Vec<FailureCode> {

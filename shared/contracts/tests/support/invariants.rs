@@ -36,7 +36,9 @@ fn record_bound(input: &Input, slots: usize) -> usize {
         | Input::EventsSeen { .. }
         | Input::WebhookTaken { .. }
         | Input::WebhookTried { .. }
-        | Input::RedeliverWebhook { .. } => 0,
+        | Input::RedeliverWebhook { .. }
+        | Input::SourceTaken { .. }
+        | Input::SourceTried { .. } => 0,
         // The leases of the slots, and a batch that is late.
         Input::Tick => 64 + slots,
     }
@@ -77,6 +79,7 @@ pub fn check_step(
     check_events(before, step);
     assert_eq!(after.finished_at.is_some(), after.state.is_final());
     check_webhooks(before, after, input);
+    check_source(before, after);
     assert!(after.objects_released >= before.objects_released);
     assert!(after.assembly_epoch >= before.assembly_epoch);
     if before.state.is_final() && !after.state.is_final() {
@@ -102,6 +105,21 @@ fn check_webhooks(before: &JobHeader, after: &JobHeader, input: &Input) {
             assert!(!settled || matches!(input, Input::RedeliverWebhook { .. }), "{input:?}");
         }
     }
+}
+
+/// What is fetched stays what it was, and each change of who fetches it has a new token.
+fn check_source(before: &JobHeader, after: &JobHeader) {
+    let whole = after.uploaded.len() == after.total_chunks();
+    assert!(after.source.is_none() || !whole && !after.objects_released, "{:?}", after.source);
+    let Some(old) = &before.source else {
+        assert!(after.source.is_none(), "a source out of nothing");
+        return;
+    };
+    let Some(new) = &after.source else { return };
+    assert_eq!((&new.origin, &new.version, new.ranges), (&old.origin, &old.version, old.ranges));
+    assert!(new.token >= old.token && new.attempts <= 8);
+    let same = (new.due, new.holder) == (old.due, old.holder);
+    assert!(same || new.token > old.token, "a change without a new token: {new:?}");
 }
 
 /// A result is accepted from the task that owns the chunk, and told in the same step.

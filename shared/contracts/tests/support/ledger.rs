@@ -22,6 +22,8 @@ pub struct Ledger {
     pub deletions: u32,
     /// Numbers and tokens of messages to the webhook.
     pub deliveries: BTreeSet<(u32, u32)>,
+    /// Tokens of the source.
+    pub fetches: BTreeSet<u32>,
     /// Whether all records are looked at after each step; costs time proportional to the job.
     pub thorough: bool,
     /// The most records that one step has changed.
@@ -37,17 +39,19 @@ pub struct Applied {
 impl Ledger {
     pub fn new(new: NewJob, now: Timestamp) -> Self {
         let first = create(new, now);
+        assert_eq!(first.header.last_effect, first.effects.len() as u64);
         assert_eq!((first.header.revision, first.header.last_event, first.events.len()), (1, 1, 1));
         Self {
             header: to_json(&first.header),
             chunks: first.chunks.iter().map(to_json).collect(),
             results: BTreeMap::new(),
             events: first.events,
-            effects: BTreeMap::new(),
+            effects: first.effects.into_iter().map(|pending| (pending.number, pending)).collect(),
             published: BTreeSet::new(),
             assemblies: BTreeSet::new(),
             deletions: 0,
             deliveries: BTreeSet::new(),
+            fetches: BTreeSet::new(),
             thorough: true,
             most_changed: 0,
         }
@@ -116,6 +120,7 @@ impl Ledger {
             assert_eq!(header, done.header, "the header changes when written and read");
             invariants::check_records(&header, &self.chunks());
             self.check_webhooks(&header);
+            self.check_source(&header);
         }
         Ok(Applied { changed: true, events })
     }
@@ -130,6 +135,15 @@ impl Ledger {
             let found = self.effects.values().find(|pending| does(&pending.effect));
             assert_eq!(found.map(|pending| pending.due), webhook.due, "{webhook:?}");
         }
+    }
+
+    /// What is to be fetched has an effect that will do it, whoever dies.
+    fn check_source(&self, header: &JobHeader) {
+        let Some(source) = header.source.as_ref().filter(|_| !header.state.is_final()) else { return };
+        let does =
+            |effect: &Effect| matches!(effect, Effect::FetchSource { token, .. } if *token == source.token);
+        let found = self.effects.values().find(|pending| does(&pending.effect));
+        assert_eq!(found.map(|pending| pending.due), Some(source.due), "{source:?}");
     }
 
     fn remember(&mut self, pending: PendingEffect, assembly_epoch: u32) {
@@ -162,6 +176,11 @@ impl Ledger {
                 );
                 assert_eq!(self.header().webhook(*webhook).map(|one| one.token), Some(*token));
                 assert_eq!(receiver, "example.org");
+            }
+            Effect::FetchSource { token, server, .. } => {
+                assert!(self.fetches.insert(*token), "the token of a fetch was given before");
+                assert_eq!(self.header().source.map(|source| source.token), Some(*token));
+                assert_eq!(server, "example.org:8443");
             }
             Effect::EraseJob { .. } => assert!(self.header().deleted_at.is_some()),
         }

@@ -3,6 +3,7 @@
 use scriptorium_contracts::JobId;
 use scriptorium_contracts::job::{JobOptions, Layout, Limits, LlmMode, NewJob, TranscriptSummary};
 use scriptorium_contracts::media::MediaInfo;
+use scriptorium_contracts::source::{Origin, Source};
 use scriptorium_contracts::transcript::{ChunkResult, Gap, GapReason, PassageResult, PassageSegment};
 use std::collections::BTreeMap;
 
@@ -31,7 +32,14 @@ pub fn new_job() -> NewJob {
         webhook_url: Some("https://example.org/hook".to_owned()),
         tenant: None,
         limits: Limits::default(),
+        source: None,
     }
+}
+
+/// A recording that is fetched; its server can go on where it stopped.
+pub fn source() -> Source {
+    let url = "https://example.org:8443/talk.wav?signature=secret".to_owned();
+    Source::new(Origin::Url(url), Some("\"v1\"".to_owned()), true)
 }
 
 pub fn media() -> MediaInfo {

@@ -180,7 +180,8 @@ impl World {
             Effect::PublishTask { task } => self.tasks.push(task),
             Effect::PublishMerge { chunk, epoch, .. } => self.merges.push((chunk, epoch)),
             Effect::PublishAssembly { epoch, .. } => self.assemblies.push(epoch),
-            Effect::DeleteTemporaryObjects { .. } | Effect::EraseJob { .. } => {}
+            // This world's client uploads.
+            Effect::DeleteTemporaryObjects { .. } | Effect::EraseJob { .. } | Effect::FetchSource { .. } => {}
             Effect::DeliverWebhook { webhook, token, .. } => self.deliver_webhook(webhook, token, pick),
         }
         if !dies {
