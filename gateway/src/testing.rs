@@ -16,6 +16,7 @@ pub fn header(chunks: u64) -> JobHeader {
         webhook_url: None,
         tenant: None,
         limits: Limits::default(),
+        source: None,
     };
     job::create(new, Timestamp(1_000_000)).header
 }

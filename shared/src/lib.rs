@@ -10,6 +10,7 @@
 pub mod bus;
 pub mod cache;
 pub mod clock;
+mod due;
 pub mod jobs;
 pub mod limiter;
 pub mod objects;
@@ -18,6 +19,7 @@ pub mod outbound;
 pub mod queue;
 pub mod redis;
 pub mod shutdown;
+pub mod source;
 pub mod store;
 pub mod telemetry;
 pub mod tenants;

@@ -10,6 +10,7 @@ pub mod chaos;
 pub mod client;
 pub mod deployment;
 pub mod dice;
+pub mod files;
 pub mod patient;
 pub mod proxy;
 pub mod python;

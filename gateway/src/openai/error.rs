@@ -54,6 +54,9 @@ pub fn of_failure(failure: &Failure) -> (StatusCode, Value) {
         | FailureCode::WorkerLost
         | FailureCode::TimedOut
         | FailureCode::AssemblyFailed
+        | FailureCode::SourceUnavailable
+        | FailureCode::SourceRefused
+        | FailureCode::SourceChanged
         | FailureCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     };
     let code = serde_json::to_value(failure.code).unwrap_or_default();

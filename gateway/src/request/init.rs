@@ -163,6 +163,7 @@ impl InitRequest {
             // Known to whoever makes the job of it.
             tenant: None,
             limits,
+            source: None,
         })
     }
 

@@ -16,6 +16,7 @@ use crate::bus::Bus;
 use crate::clock;
 use crate::objects::Objects;
 use crate::queue::Queue;
+use crate::source::DueSources;
 use crate::store::{Commit, Created, Idempotency, Store};
 use crate::webhook::DueWebhooks;
 use backon::{BackoffBuilder, ExponentialBuilder};
@@ -52,6 +53,8 @@ pub struct Jobs {
     locks: Arc<[Mutex<()>]>,
     /// Where the sweep puts the webhooks that are due.
     pub(crate) due_webhooks: DueWebhooks,
+    /// And the recordings that are to be fetched.
+    pub(crate) due_sources: DueSources,
 }
 
 /// Outcome of [`Jobs::create`].
@@ -75,7 +78,8 @@ enum Tried {
 impl Jobs {
     pub fn new(store: Store, queue: Queue, bus: Bus, objects: Objects) -> Self {
         let locks = (0..LOCKS).map(|_| Mutex::new(())).collect();
-        Self { store, queue, bus, objects, locks, due_webhooks: DueWebhooks::default() }
+        let (due_webhooks, due_sources) = (DueWebhooks::default(), DueSources::default());
+        Self { store, queue, bus, objects, locks, due_webhooks, due_sources }
     }
 
     /// Makes a job.
@@ -191,7 +195,7 @@ impl Jobs {
 }
 
 /// The messages that are due at once. They are sent right after the commit; so that no sweep sends them at the same
-/// time, they are remembered as due a little later. Deletions and webhooks are left to the sweep, because they may take long,
+/// time, they are remembered as due a little later. Deletions, webhooks and what is fetched are left to the sweep, because they may take long,
 /// and who advances the job need not wait for them.
 fn take_messages(step: &mut Step, now: Timestamp) -> Vec<PendingEffect> {
     let mut messages = Vec::new();
@@ -203,6 +207,7 @@ fn take_messages(step: &mut Step, now: Timestamp) -> Vec<PendingEffect> {
             }
             Effect::DeleteTemporaryObjects { .. }
             | Effect::DeliverWebhook { .. }
+            | Effect::FetchSource { .. }
             | Effect::EraseJob { .. } => {}
         }
     }

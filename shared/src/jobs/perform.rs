@@ -3,8 +3,10 @@
 
 use super::{Jobs, JobsError};
 use crate::clock;
+use crate::due::Due;
 use crate::objects::ObjectsError;
 use crate::queue::Topic;
+use crate::source::DueSource;
 use crate::store::{DueEffect, EffectKey};
 use crate::webhook::DueWebhook;
 use futures::future::BoxFuture;
@@ -26,7 +28,10 @@ fn is_message(due: &DueEffect) -> bool {
     match due.effect {
         Ok(Effect::PublishTask { .. } | Effect::PublishMerge { .. } | Effect::PublishAssembly { .. }) => true,
         Ok(
-            Effect::DeleteTemporaryObjects { .. } | Effect::DeliverWebhook { .. } | Effect::EraseJob { .. },
+            Effect::DeleteTemporaryObjects { .. }
+            | Effect::DeliverWebhook { .. }
+            | Effect::FetchSource { .. }
+            | Effect::EraseJob { .. },
         )
         | Err(_) => false,
     }
@@ -55,7 +60,7 @@ impl Unavailable {
                 self.queue
             }
             Effect::DeleteTemporaryObjects { .. } | Effect::EraseJob { .. } => self.objects,
-            Effect::DeliverWebhook { .. } => false,
+            Effect::DeliverWebhook { .. } | Effect::FetchSource { .. } => false,
         }
     }
 
@@ -65,7 +70,7 @@ impl Unavailable {
                 self.queue = true;
             }
             Effect::DeleteTemporaryObjects { .. } | Effect::EraseJob { .. } => self.objects = true,
-            Effect::DeliverWebhook { .. } => {}
+            Effect::DeliverWebhook { .. } | Effect::FetchSource { .. } => {}
         }
     }
 }
@@ -171,8 +176,13 @@ impl Jobs {
                 in_time(self.objects.delete_prefix(&prefix)).await?;
             }
             Effect::DeliverWebhook { job: _, webhook, token, receiver } => {
-                let (webhook, token, receiver) = (*webhook, *token, receiver.clone());
-                self.due_webhooks.offer(DueWebhook { key, webhook, token, receiver });
+                let what = DueWebhook { webhook: *webhook, token: *token };
+                self.due_webhooks.offer(Due { key, server: receiver.clone(), what });
+                return Ok(Performed::HandedOn);
+            }
+            Effect::FetchSource { job: _, token, server } => {
+                let what = DueSource { token: *token };
+                self.due_sources.offer(Due { key, server: server.clone(), what });
                 return Ok(Performed::HandedOn);
             }
             Effect::EraseJob { job } => {
@@ -228,6 +238,11 @@ impl Jobs {
                 Ok(header.is_none_or(|header| header.state.is_final() || header.assembly_epoch != *epoch))
             }
             Effect::DeleteTemporaryObjects { .. } | Effect::EraseJob { .. } => Ok(false),
+            Effect::FetchSource { job, token, .. } => {
+                let header = self.header(*job).await?.filter(|header| !header.state.is_final());
+                let source = header.and_then(|header| header.source);
+                Ok(source.is_none_or(|source| source.token != *token))
+            }
             Effect::DeliverWebhook { job, webhook, token, .. } => {
                 let header = self.header(*job).await?;
                 let webhook = header.as_ref().and_then(|header| header.webhook(*webhook));

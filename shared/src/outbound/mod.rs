@@ -3,10 +3,13 @@
 //!
 //! A name is looked up by [`PublicNames`], which leaves out every address that is not of the public network; the connection
 //! goes to the addresses that are left, so a name that answers otherwise the next time has no second time. Addresses that are
-//! written as numbers are looked at by [`check_url`]. Nothing is redirected, and no proxy is asked to do what is refused here.
+//! written as numbers are looked at by [`check_url`]. Nothing is redirected by itself (who follows a redirection checks its address as
+//! any other), and no proxy is asked to do what is refused here.
 
+mod answer;
 mod public;
 
+pub(crate) use answer::{Trouble, retry_after};
 use futures::FutureExt;
 pub use public::is_public;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -20,6 +23,8 @@ use thiserror::Error;
 const MAX_ADDRESSES: usize = 8;
 /// Characters.
 const MAX_URL: usize = 2_048;
+/// Characters.
+pub const MAX_SIGNED_URL: usize = 8_192;
 
 /// Where requests may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,11 +48,20 @@ pub enum AddressError {
 
 /// An address that a request may be sent to, as far as that can be said without looking its name up.
 pub fn check_url(text: &str, reach: Reach) -> Result<Url, AddressError> {
+    check_length(text, reach, MAX_URL)
+}
+
+/// The same for addresses that carry signatures, which may be longer.
+pub fn check_signed_url(text: &str, reach: Reach) -> Result<Url, AddressError> {
+    check_length(text, reach, MAX_SIGNED_URL)
+}
+
+fn check_length(text: &str, reach: Reach, most: usize) -> Result<Url, AddressError> {
     let wrong = match reach {
         Reach::Public => AddressError::NotHttps,
         Reach::Anywhere => AddressError::NotHttp,
     };
-    if text.len() > MAX_URL {
+    if text.len() > most {
         return Err(wrong);
     }
     let url: Url = text.parse().map_err(|_| wrong)?;
@@ -161,6 +175,10 @@ mod tests {
             assert_eq!(check_url(url, Reach::Public).err(), public, "{url}");
             assert_eq!(check_url(url, Reach::Anywhere).err(), anywhere, "{url}");
         }
+        assert!(check_signed_url(&long, Reach::Public).is_ok());
+        let longer = format!("{long}{}", "x".repeat(MAX_SIGNED_URL));
+        assert_eq!(check_signed_url(&longer, Reach::Public), Err(NotHttps));
+        assert_eq!(check_signed_url("https://127.0.0.1/", Reach::Public), Err(Private));
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub fn new_job(id: JobId, chunks: u32) -> NewJob {
         metadata: [("room".to_owned(), "blue".to_owned())].into(),
         webhook_url: None,
         tenant: None,
+        source: None,
         limits: Limits { progress_interval_ms: 0, release_delay_ms: 0, ..Limits::default() },
     }
 }

@@ -1,8 +1,8 @@
 //! Takes what is due, tries it, and has the outcome recorded.
 
-use super::Sender;
-use super::due::{DueWebhook, DueWebhooks};
+use super::{DueWebhook, DueWebhooks, Sender};
 use crate::clock;
+use crate::due::{AtOnce, Due};
 use crate::jobs::{Jobs, JobsError};
 use futures::future::BoxFuture;
 use scriptorium_contracts::job::Input;
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 /// For tries that are under way at the end; one that is cut off is made again when its lease has ended.
 const GRACE: Duration = Duration::from_secs(3);
+const AT_ONCE: AtOnce = AtOnce { all: 64, each: 4 };
 
 /// Delivers what the sweep of these `jobs` finds due, until `shutdown`.
 pub fn run(jobs: Jobs, sender: Option<Sender>, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
@@ -37,7 +38,7 @@ async fn stand_by(due: &DueWebhooks, shutdown: &CancellationToken) {
 async fn deliver_all(jobs: &Jobs, sender: &Sender, shutdown: &CancellationToken) {
     let mut under_way = JoinSet::new();
     loop {
-        while let Some((due, place)) = jobs.due_webhooks.take() {
+        while let Some((due, place)) = jobs.due_webhooks.take(AT_ONCE) {
             let (jobs, sender) = (jobs.clone(), sender.clone());
             under_way.spawn(async move {
                 if let Err(error) = deliver(&jobs, &sender, &due).await {
@@ -65,8 +66,8 @@ async fn deliver_all(jobs: &Jobs, sender: &Sender, shutdown: &CancellationToken)
 }
 
 /// One try. It is taken first: if another process has it, or it is outdated, there is nothing to do.
-async fn deliver(jobs: &Jobs, sender: &Sender, due: &DueWebhook) -> Result<(), JobsError> {
-    let DueWebhook { key, webhook: number, token, .. } = *due;
+async fn deliver(jobs: &Jobs, sender: &Sender, due: &Due<DueWebhook>) -> Result<(), JobsError> {
+    let (key, DueWebhook { webhook: number, token }) = (due.key, due.what);
     let by = uuid::Uuid::new_v4().as_u64_pair().1;
     let header = match jobs.advance(key.job, Input::WebhookTaken { webhook: number, token, by }).await {
         // Deleted, or its time is over.
@@ -92,7 +93,7 @@ async fn deliver(jobs: &Jobs, sender: &Sender, due: &DueWebhook) -> Result<(), J
         after => after?,
     };
     let (job, status, error) = (key.job, outcome.tried.status, outcome.tried.error);
-    let (receiver, attempt) = (due.receiver.as_str(), webhook.attempts);
+    let (receiver, attempt) = (due.server.as_str(), webhook.attempts);
     match after.webhook(number).map(|webhook| webhook.state) {
         Some(WebhookState::Delivered) => tracing::info!(%job, receiver, attempt, "a webhook is delivered"),
         Some(WebhookState::GivenUp | WebhookState::Gone) => {

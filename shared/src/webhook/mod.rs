@@ -1,19 +1,27 @@
 //! Webhooks: a job's end is told to the address that its maker named, by the rules of Standard Webhooks.
 //!
 //! What is to be told, and when it is tried again, is decided with the job's state (`contracts::job::webhook`) and remembered as
-//! an effect. The sweep finds what is due and puts it into [`DueWebhooks`]; [`run`] takes it from there, a bounded number at
+//! an effect. The sweep finds what is due and puts it into a list of [`DueWebhook`]s; [`run`] takes it from there, a bounded number at
 //! once and of each receiver a few, so that one that is slow keeps neither the others nor the sweep waiting.
 
 mod deliver;
-mod due;
 mod secret;
 mod send;
 
+use crate::due::DueList;
 use crate::outbound::Reach;
 pub use deliver::run;
-pub(crate) use due::{DueWebhook, DueWebhooks};
 pub use secret::{SecretError, Secrets};
 pub use send::Sender;
+
+/// A remembered [`scriptorium_contracts::job::Effect::DeliverWebhook`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DueWebhook {
+    pub webhook: u32,
+    pub token: u32,
+}
+
+pub(crate) type DueWebhooks = DueList<DueWebhook>;
 
 /// How webhooks are told. Without secrets they are not.
 #[derive(Clone, Debug)]

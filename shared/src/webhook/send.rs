@@ -2,12 +2,12 @@
 
 use super::WebhookConfig;
 use super::secret::Secrets;
-use crate::outbound::{self, NameError, Reach, cause, check_url};
+use crate::outbound::{self, Reach, Trouble, check_url, retry_after};
 use reqwest::{Client, Response, header};
 use scriptorium_contracts::Timestamp;
 use scriptorium_contracts::job::JobHeader;
 use scriptorium_contracts::webhook::{Webhook, WebhookError, WebhookTry};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// For name, connection and encryption.
 const CONNECT: Duration = Duration::from_secs(8);
@@ -52,7 +52,7 @@ impl Sender {
         let answer = self.request(header, webhook, now).await;
         let (status, error, retry_after_ms) = match answer {
             Ok(response) => {
-                let (status, wait) = (response.status().as_u16(), retry_after(&response, now));
+                let (status, wait) = (response.status().as_u16(), retry_after(response.headers(), now));
                 read_away(response).await;
                 (Some(status), None, wait)
             }
@@ -92,17 +92,12 @@ impl Sender {
 }
 
 fn kind_of(error: &reqwest::Error) -> WebhookError {
-    match cause::<NameError>(error) {
-        Some(NameError::Private) => return WebhookError::AddressRefused,
-        Some(NameError::Empty | NameError::Unknown(_)) => return WebhookError::NameNotResolved,
-        None => {}
-    }
-    if error.is_timeout() {
-        WebhookError::TimedOut
-    } else if error.is_connect() {
-        WebhookError::ConnectFailed
-    } else {
-        WebhookError::ConnectionBroken
+    match Trouble::of(error) {
+        Trouble::Private => WebhookError::AddressRefused,
+        Trouble::NameNotResolved => WebhookError::NameNotResolved,
+        Trouble::TimedOut => WebhookError::TimedOut,
+        Trouble::ConnectFailed => WebhookError::ConnectFailed,
+        Trouble::Broken => WebhookError::ConnectionBroken,
     }
 }
 
@@ -118,45 +113,5 @@ async fn read_away(mut response: Response) {
     };
     if tokio::time::timeout(ANSWER, reading).await.is_err() {
         tracing::debug!("the answer to a webhook was not read to its end");
-    }
-}
-
-/// Seconds, or a date.
-fn retry_after(response: &Response, now: Timestamp) -> Option<u64> {
-    let text = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    parse_retry_after(text, now)
-}
-
-fn parse_retry_after(text: &str, now: Timestamp) -> Option<u64> {
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // Digits only: what does not fit is very long.
-        return Some(text.parse::<u64>().unwrap_or(u64::MAX).saturating_mul(1_000));
-    }
-    let date = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
-    let date = Timestamp(u64::try_from(date.as_millis()).ok()?);
-    Some(date.since(now))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn how_long_a_receiver_asks_to_wait() {
-        // Sun, 22 Nov 2026 12:09:28 GMT
-        let now = Timestamp(1_795_349_368_000);
-        for (text, wanted) in [
-            ("0", Some(0)),
-            ("120", Some(120_000)),
-            ("99999999999999999999999", Some(u64::MAX)),
-            ("Sun, 22 Nov 2026 12:10:28 GMT", Some(60_000)),
-            ("Sun, 22 Nov 2026 12:00:00 GMT", Some(0)),
-            ("", None),
-            ("-5", None),
-            ("1.5", None),
-            ("soon", None),
-        ] {
-            assert_eq!(parse_retry_after(text, now), wanted, "{text}");
-        }
     }
 }
