@@ -10,7 +10,7 @@ pub use admin::{
 use crate::config::{
     ApiKey, BrokerArgs, BucketArgs, CacheArgs, CacheFileArgs, CacheServiceArgs, ConfigError, DrainArgs,
     EngineArgs, JobStoreArgs, KeyArgs, LimitArgs, LimiterArgs, LogArgs, NetworkArgs, OpsArgs, PartArgs,
-    StorageArgs, SweepArgs, TenantArgs, TlsArgs, WebhookArgs, with_settings,
+    SourceArgs, StorageArgs, SweepArgs, TenantArgs, TlsArgs, WebhookArgs, with_settings,
 };
 use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -119,6 +119,8 @@ pub struct ServeArgs {
     pub sweep: SweepArgs,
     #[command(flatten)]
     pub drain: DrainArgs,
+    #[command(flatten, next_help_heading = "Recordings to fetch")]
+    pub sources: SourceArgs,
     #[command(flatten, next_help_heading = "Webhooks")]
     pub webhooks: WebhookArgs,
 }
@@ -143,6 +145,8 @@ pub struct GatewayArgs {
     pub limits: LimitArgs,
     #[command(flatten)]
     pub drain: DrainArgs,
+    #[command(flatten, next_help_heading = "Recordings to fetch")]
+    pub sources: SourceArgs,
     #[command(flatten, next_help_heading = "Webhooks")]
     pub webhooks: WebhookArgs,
 }
@@ -187,6 +191,8 @@ pub struct CoordinatorArgs {
     pub sweep: SweepArgs,
     #[command(flatten)]
     pub drain: DrainArgs,
+    #[command(flatten, next_help_heading = "Recordings to fetch")]
+    pub sources: SourceArgs,
     #[command(flatten, next_help_heading = "Webhooks")]
     pub webhooks: WebhookArgs,
 }

@@ -5,6 +5,7 @@ use scriptorium_contracts::job::{Limits, MIN_FILE_SIZE};
 use scriptorium_contracts::tenant::TenantLimits;
 use scriptorium_shared::limiter::Limiter;
 use scriptorium_shared::outbound::Reach;
+use scriptorium_shared::source::Fetcher;
 use scriptorium_shared::tenants::Directory;
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ pub struct GatewayConfig {
     pub limits: Limits,
     /// Where jobs may have their webhooks; `None`: nowhere, they are refused.
     pub webhooks: Option<Reach>,
+    /// Looks at recordings that are to be fetched; `None`: jobs with an address are refused.
+    pub sources: Option<Fetcher>,
     /// Bounds of the sizer, for `chunk_size_mb: "auto"` and for recordings that come in one piece.
     pub sizer: SizerLimits,
     /// Megabytes of recordings sent in one piece that lie in memory at once; further ones wait, then are refused with 503. An
@@ -95,6 +98,7 @@ impl Default for GatewayConfig {
             url_expiry: Duration::from_secs(3_600),
             limits: Limits::default(),
             webhooks: None,
+            sources: None,
             sizer: SizerLimits::default(),
             upload_memory_mb: 256,
             min_upload_rate: 32 << 10,

@@ -6,8 +6,8 @@ use crate::hosts;
 use crate::panics;
 use crate::problem::{Code, Problem};
 use crate::routes::{
-    cancel, docs, error_page, health, init, jobs, notice, openai, retry, status, stream, transcript, upload,
-    urls, webhooks,
+    cancel, docs, error_page, health, init, jobs, notice, openai, retry, source, status, stream, transcript,
+    upload, urls, webhooks,
 };
 use crate::spec::{Address, Document, Door, Routes};
 use crate::state::App;
@@ -33,7 +33,7 @@ struct Routers {
     open: Router<App>,
     /// For tenants.
     guarded: Router<App>,
-    /// For tenants too. They take as long as the client's network takes, and have bounds of their own.
+    /// For tenants too. They take as long as the network takes, and have bounds of their own.
     long: Router<App>,
 }
 
@@ -56,6 +56,7 @@ fn routes() -> (Routers, Document) {
         .post("/jobs/{id}/webhooks/{webhook}/redeliver", webhooks::redeliver, webhooks::describe_redeliver)
         .finish();
     let (long, document) = Routes::new(Door::Tenant, document)
+        .post("/api/transcripts", source::fetch, source::describe)
         .post("/api/transcripts/upload", upload::upload, upload::describe)
         .post("/v1/audio/transcriptions", openai::transcriptions, openai::describe)
         .finish();

@@ -48,11 +48,13 @@ pub struct Manner {
     pub lengths: bool,
     /// Before each answer.
     pub pause: Duration,
+    /// A size that is told in place of the true one, with parts.
+    pub told_size: Option<u64>,
 }
 
 impl Default for Manner {
     fn default() -> Self {
-        Self { ranges: true, tags: true, lengths: true, pause: Duration::ZERO }
+        Self { ranges: true, tags: true, lengths: true, pause: Duration::ZERO, told_size: None }
     }
 }
 
@@ -152,7 +154,9 @@ async fn answer(State(shelf): State<Arc<Mutex<Shelf>>>, uri: Uri, headers: Heade
         (shelf.files.get(uri.path()).cloned(), shelf.version)
     };
     let Some(file) = file else { return StatusCode::NOT_FOUND.into_response() };
-    let asked = range.filter(|_| manner.ranges).map(|(first, last)| (first, last.min(file.len() as u64 - 1)));
+    let asked = range
+        .filter(|_| manner.ranges && !file.is_empty())
+        .map(|(first, last)| (first, last.min(file.len() as u64 - 1)));
     let part = match asked {
         Some((first, last)) if first <= last => file.slice(first as usize..=last as usize),
         Some(_) => return StatusCode::RANGE_NOT_SATISFIABLE.into_response(),
@@ -164,7 +168,7 @@ async fn answer(State(shelf): State<Arc<Mutex<Shelf>>>, uri: Uri, headers: Heade
     }
     if let Some((first, last)) = asked {
         let first = if matches!(fault, Some(Fault::OtherPart)) { first + 1 } else { first };
-        let told = format!("bytes {first}-{last}/{}", file.len());
+        let told = format!("bytes {first}-{last}/{}", manner.told_size.unwrap_or(file.len() as u64));
         reply = reply.status(StatusCode::PARTIAL_CONTENT).header(header::CONTENT_RANGE, told);
     }
     if manner.lengths {

@@ -4,6 +4,7 @@ use super::{Frame, RoleError, services};
 use crate::args::CoordinatorArgs;
 use scriptorium_coordinator::CoordinatorConfig;
 use scriptorium_shared::ops::Needs;
+use scriptorium_shared::source::{self, Fetcher};
 use scriptorium_shared::tls::Tls;
 use scriptorium_shared::webhook::{self, Sender};
 
@@ -17,8 +18,10 @@ pub async fn coordinator(args: &CoordinatorArgs) -> Result<(), RoleError> {
     args.bucket.check()?;
     let tls = args.tls.read()?;
     let sender = Sender::new(&args.webhooks.settings()?).map_err(RoleError::Webhooks)?;
+    let fetcher = Fetcher::new(args.sources.settings()).map_err(RoleError::Sources)?;
     let frame = Frame::begin(&args.ops).await?;
-    let outcome = Box::pin(frame.run(args.drain.drain_seconds, work(args, &frame, sender, &tls))).await;
+    let work = work(args, &frame, (sender, fetcher), &tls);
+    let outcome = Box::pin(frame.run(args.drain.drain_seconds, work)).await;
     frame.end().await;
     outcome
 }
@@ -26,7 +29,7 @@ pub async fn coordinator(args: &CoordinatorArgs) -> Result<(), RoleError> {
 async fn work(
     args: &CoordinatorArgs,
     frame: &Frame,
-    sender: Option<Sender>,
+    (sender, fetcher): (Option<Sender>, Option<Fetcher>),
     tls: &Tls,
 ) -> Result<(), RoleError> {
     let (broker, stop) = (&args.broker, &frame.shutdown);
@@ -43,7 +46,8 @@ async fn work(
     let sweeper = jobs.clone().run_sweeper(args.sweep.sweep_interval_seconds, stop.clone());
     let messages = scriptorium_coordinator::run(CoordinatorConfig::default(), jobs.clone(), stop.clone());
     let webhooks = webhook::run(jobs.clone(), sender, stop.clone());
-    let (handled, (), ()) = tokio::join!(messages, sweeper, webhooks);
+    let fetches = source::run(jobs.clone(), fetcher, stop.clone());
+    let (handled, (), (), ()) = tokio::join!(messages, sweeper, webhooks, fetches);
     jobs.queue.close().await;
     jobs.store.close().await;
     handled?;

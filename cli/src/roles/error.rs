@@ -39,6 +39,8 @@ pub enum RoleError {
     Coordinator(#[from] CoordinatorError),
     #[error("webhooks cannot be sent: {0}")]
     Webhooks(#[source] reqwest::Error),
+    #[error("recordings cannot be fetched: {0}")]
+    Sources(#[source] reqwest::Error),
     #[error("the role ended without being asked to")]
     Ended,
 }
@@ -62,6 +64,7 @@ impl RoleError {
             | Self::Worker(_)
             | Self::Coordinator(_)
             | Self::Webhooks(_)
+            | Self::Sources(_)
             | Self::Ended => Exit::Failed,
         }
     }

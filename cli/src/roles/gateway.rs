@@ -4,6 +4,7 @@ use super::{Frame, RoleError, listen, services};
 use crate::args::GatewayArgs;
 use scriptorium_gateway::UploadBase;
 use scriptorium_shared::ops::Needs;
+use scriptorium_shared::source::Fetcher;
 use scriptorium_shared::tls::Tls;
 use scriptorium_shared::webhook::WebhookConfig;
 use tokio::net::TcpListener;
@@ -49,6 +50,7 @@ async fn work(
     });
     // How many slots the workers have is not known here: the default of the limits holds.
     let mut config = args.limits.gateway(0, UploadBase::PublicEndpoint, webhooks);
+    config.sources = Fetcher::new(args.sources.settings()).map_err(RoleError::Sources)?;
     config.require_keys = !args.network.allow_unauthenticated;
     config.tenant_limits = args.tenants.limits();
     scriptorium_gateway::run(config, jobs.clone(), access.clone(), None, listener, frame.shutdown.clone())

@@ -4,6 +4,7 @@ use crate::args::ServeArgs;
 use crate::config::{ConfigError, EngineChoice, parallel_chunks};
 use scriptorium_contracts::job::Limits;
 use scriptorium_gateway::{GatewayConfig, UploadBase};
+use scriptorium_shared::source::SourceConfig;
 use scriptorium_shared::webhook::WebhookConfig;
 use scriptorium_worker::CacheSettings;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ pub struct ServeConfig {
     pub part_length: Duration,
     pub gateway: GatewayConfig,
     pub webhooks: WebhookConfig,
+    pub sources: SourceConfig,
     /// Between two looks for what is late, lost or over.
     pub sweep_interval: Duration,
     /// For work in hand when told to stop.
@@ -47,6 +49,7 @@ impl ServeConfig {
                 ..GatewayConfig::default()
             },
             webhooks: WebhookConfig::default(),
+            sources: SourceConfig::default(),
             sweep_interval: Duration::from_secs(10),
             drain: Duration::from_secs(20),
         }
@@ -67,6 +70,7 @@ impl TryFrom<&ServeArgs> for ServeConfig {
         config.drain = args.drain.drain_seconds;
         config.part_length = args.part.part_seconds;
         config.webhooks = args.webhooks.settings()?;
+        config.sources = args.sources.settings();
         config.gateway = limits.gateway(config.slots, config.gateway.upload_base, &config.webhooks);
         config.gateway.require_keys = args.keys.require_keys;
         config.gateway.allowed_hosts = Some(args.keys.allowed_hosts.clone());

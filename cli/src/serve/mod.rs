@@ -63,6 +63,8 @@ pub enum ServeError {
     Objects(#[from] scriptorium_shared::objects::ObjectsError),
     #[error("webhooks cannot be sent: {0}")]
     Webhooks(#[source] reqwest::Error),
+    #[error("recordings cannot be fetched: {0}")]
+    Sources(#[source] reqwest::Error),
     #[error("the jobs of the last run cannot be taken up: {0}")]
     Recovery(#[source] scriptorium_shared::jobs::JobsError),
     #[error("the {role} ended: {reason}")]
@@ -82,6 +84,7 @@ impl ServeError {
             | Self::ObjectFolder(_)
             | Self::Objects(_)
             | Self::Webhooks(_)
+            | Self::Sources(_)
             | Self::Recovery(_)
             | Self::Role { .. }
             | Self::Signals(_) => Exit::Failed,

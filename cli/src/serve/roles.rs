@@ -5,6 +5,7 @@ use scriptorium_coordinator::CoordinatorConfig;
 use scriptorium_gateway::Tenancy;
 use scriptorium_shared::jobs::Jobs;
 use scriptorium_shared::objects::embedded::S3Service;
+use scriptorium_shared::source::{self, Fetcher};
 use scriptorium_shared::webhook::{self, Sender};
 use scriptorium_worker::engine::Engine;
 use scriptorium_worker::{WindowCache, WorkerConfig};
@@ -88,11 +89,13 @@ pub(super) async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
     let sender = Sender::new(&config.webhooks).map_err(ServeError::Webhooks)?;
+    let fetcher = Fetcher::new(config.sources).map_err(ServeError::Sources)?;
     // Before anybody can queue a chunk: what this process finds in flight, the one before left there.
     jobs.recover().await.map_err(ServeError::Recovery)?;
     // Before the other roles, because they reach the objects through its port.
     let mut gateway = Running::start(Role::Gateway, |stop| {
-        let (config, jobs) = (config.gateway.clone(), jobs.clone());
+        let (mut config, jobs) = (config.gateway.clone(), jobs.clone());
+        config.sources = fetcher.clone();
         scriptorium_gateway::run(config, jobs, access, Some(s3.router()), listener, stop)
     });
     let mut coordinator = Running::start(Role::Coordinator, |stop| {
@@ -107,7 +110,8 @@ pub(super) async fn run(
         let (jobs, every) = (jobs.clone(), config.sweep_interval);
         Box::pin(async move {
             let webhooks = webhook::run(jobs.clone(), sender, stop.clone());
-            tokio::join!(jobs.run_sweeper(every, stop), webhooks);
+            let fetches = source::run(jobs.clone(), fetcher, stop.clone());
+            tokio::join!(jobs.run_sweeper(every, stop), webhooks, fetches);
             Ok::<(), std::convert::Infallible>(())
         })
     });

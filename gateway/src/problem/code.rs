@@ -17,6 +17,9 @@ pub enum Code {
     InvalidField,
     NotSupportedYet,
     WebhooksNotConfigured,
+    SourcesNotConfigured,
+    SourceUnusable,
+    SourceUnreachable,
     FileTooSmall,
     ChunkOutOfRange,
     FieldAfterFile,
@@ -53,7 +56,7 @@ pub enum Code {
 
 impl Code {
     /// All of them, for the pages and their test.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 47] = [
         Self::MalformedJson,
         Self::MalformedBody,
         Self::MalformedQuery,
@@ -66,6 +69,9 @@ impl Code {
         Self::InvalidField,
         Self::NotSupportedYet,
         Self::WebhooksNotConfigured,
+        Self::SourcesNotConfigured,
+        Self::SourceUnusable,
+        Self::SourceUnreachable,
         Self::FileTooSmall,
         Self::ChunkOutOfRange,
         Self::FieldAfterFile,
@@ -115,6 +121,9 @@ impl Code {
             Self::InvalidField => "invalid_field",
             Self::NotSupportedYet => "not_supported_yet",
             Self::WebhooksNotConfigured => "webhooks_not_configured",
+            Self::SourcesNotConfigured => "sources_not_configured",
+            Self::SourceUnusable => "source_unusable",
+            Self::SourceUnreachable => "source_unreachable",
             Self::FileTooSmall => "file_too_small",
             Self::ChunkOutOfRange => "chunk_out_of_range",
             Self::FieldAfterFile => "field_after_file",
@@ -165,6 +174,9 @@ impl Code {
             | Self::InvalidField
             | Self::NotSupportedYet
             | Self::WebhooksNotConfigured
+            | Self::SourcesNotConfigured
+            | Self::SourceUnusable
+            | Self::SourceUnreachable
             | Self::FileTooSmall
             | Self::ChunkOutOfRange
             | Self::FieldAfterFile
@@ -211,6 +223,9 @@ impl Code {
             Self::InvalidField => "A field has a value that cannot be used",
             Self::NotSupportedYet => "This version cannot do that",
             Self::WebhooksNotConfigured => "This server sends no webhooks",
+            Self::SourcesNotConfigured => "This server fetches no recordings from there",
+            Self::SourceUnusable => "The recording cannot be fetched",
+            Self::SourceUnreachable => "The recording cannot be fetched now",
             Self::FileTooSmall => "The recording is too small for a chunked upload",
             Self::ChunkOutOfRange => "The job has no such chunk",
             Self::FieldAfterFile => "A field comes after the file",
@@ -261,6 +276,9 @@ impl Code {
             Self::InvalidField => include_str!("../../../docs/errors/invalid_field.md"),
             Self::NotSupportedYet => include_str!("../../../docs/errors/not_supported_yet.md"),
             Self::WebhooksNotConfigured => include_str!("../../../docs/errors/webhooks_not_configured.md"),
+            Self::SourcesNotConfigured => include_str!("../../../docs/errors/sources_not_configured.md"),
+            Self::SourceUnusable => include_str!("../../../docs/errors/source_unusable.md"),
+            Self::SourceUnreachable => include_str!("../../../docs/errors/source_unreachable.md"),
             Self::FileTooSmall => include_str!("../../../docs/errors/file_too_small.md"),
             Self::ChunkOutOfRange => include_str!("../../../docs/errors/chunk_out_of_range.md"),
             Self::FieldAfterFile => include_str!("../../../docs/errors/field_after_file.md"),

@@ -2,6 +2,7 @@
 
 mod code;
 mod from_jobs;
+mod from_source;
 
 use crate::access::rate_headers;
 use axum::response::{IntoResponse, Response};

@@ -10,3 +10,4 @@ pub mod language;
 pub mod multipart;
 pub mod number;
 pub mod origin;
+pub mod source;

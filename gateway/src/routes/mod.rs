@@ -9,6 +9,7 @@ pub mod jobs;
 pub mod notice;
 pub mod openai;
 pub mod retry;
+pub mod source;
 pub mod status;
 pub mod stream;
 pub mod transcript;

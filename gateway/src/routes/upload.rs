@@ -61,7 +61,6 @@ struct ResultOf {
 }
 
 pub fn describe(operation: &mut Operation<'_>) {
-    let id = [("id", "$response.body#/id")];
     operation
         .says("upload_recording", "recordings", "Uploads a recording in one piece, and starts its job")
         .more(
@@ -71,6 +70,12 @@ pub fn describe(operation: &mut Operation<'_>) {
         .makes_job()
         .body("Up to 10 GB.", "multipart/form-data", &whole::shape::session())
         .problems(&whole::shape::PROBLEMS);
+    describe_record(operation);
+}
+
+/// What [`accepted`] answers.
+pub fn describe_record(operation: &mut Operation<'_>) {
+    let id = [("id", "$response.body#/id")];
     let location = "Where the record is.";
     let (made, ended) = ("The job is under way.", "The job has ended (`wait=true`).");
     for (status, description) in [(StatusCode::ACCEPTED, made), (StatusCode::OK, ended)] {
@@ -99,13 +104,23 @@ pub async fn upload(
     Parameters(asked): Parameters<UploadRequest>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (mut header, _) = Box::pin(whole::receive(&app, &caller, whole::SESSION, request)).await?;
+    let (header, _) = Box::pin(whole::receive(&app, &caller, whole::SESSION, request)).await?;
+    accepted(&app, &caller, header, &asked).await
+}
+
+/// The record of a job that was just made, at its end if that is waited for.
+pub async fn accepted(
+    app: &App,
+    caller: &Caller,
+    mut header: JobHeader,
+    asked: &UploadRequest,
+) -> Result<Response, Problem> {
     if asked.wait {
-        header = whole::ended(&app, &caller, header.id).await?;
+        header = whole::ended(app, caller, header.id).await?;
     }
     let status = if asked.wait && header.state.is_final() { StatusCode::OK } else { StatusCode::ACCEPTED };
     let location = location(header.id)?;
-    let mut response = record(&app, &caller, header).await?;
+    let mut response = record(app, caller, header).await?;
     *response.status_mut() = status;
     response.headers_mut().insert(header::LOCATION, location);
     Ok(response)

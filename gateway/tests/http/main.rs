@@ -10,6 +10,7 @@ mod live;
 mod openai;
 mod replay;
 mod server;
+mod sources;
 mod sse;
 mod tenants;
 mod uploads;
