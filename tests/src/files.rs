@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use axum::{Router, serve};
+use futures::StreamExt;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
@@ -24,7 +25,7 @@ pub enum Fault {
     Later(u16, &'static str),
     /// The connection breaks after so many bytes of the body.
     Cut(usize),
-    /// The body has no length and goes on for ever.
+    /// The body has no length and goes on for ever behind the file.
     Endless,
     /// From now on the file is another one of the same length.
     Replaced,
@@ -48,13 +49,15 @@ pub struct Manner {
     pub lengths: bool,
     /// Before each answer.
     pub pause: Duration,
+    /// Bytes of a body in a second.
+    pub pace: Option<usize>,
     /// A size that is told in place of the true one, with parts.
     pub told_size: Option<u64>,
 }
 
 impl Default for Manner {
     fn default() -> Self {
-        Self { ranges: true, tags: true, lengths: true, pause: Duration::ZERO, told_size: None }
+        Self { ranges: true, tags: true, lengths: true, pause: Duration::ZERO, pace: None, told_size: None }
     }
 }
 
@@ -139,7 +142,6 @@ async fn answer(State(shelf): State<Arc<Mutex<Shelf>>>, uri: Uri, headers: Heade
             return (StatusCode::from_u16(*status).unwrap(), [(header::RETRY_AFTER, *pause)]).into_response();
         }
         Some(Fault::Redirect(to)) => return (StatusCode::FOUND, [(header::LOCATION, to)]).into_response(),
-        Some(Fault::Endless) => return (StatusCode::OK, body(None, &Bytes::new())).into_response(),
         Some(Fault::Replaced) => shelf.lock().unwrap().version += 1,
         Some(Fault::Grown) => {
             let mut shelf = shelf.lock().unwrap();
@@ -147,13 +149,16 @@ async fn answer(State(shelf): State<Arc<Mutex<Shelf>>>, uri: Uri, headers: Heade
                 *file = [&file[..], b"more"].concat().into();
             }
         }
-        Some(Fault::Cut(_) | Fault::OtherPart) | None => {}
+        Some(Fault::Cut(_) | Fault::OtherPart | Fault::Endless) | None => {}
     }
     let (file, version) = {
         let shelf = shelf.lock().unwrap();
         (shelf.files.get(uri.path()).cloned(), shelf.version)
     };
     let Some(file) = file else { return StatusCode::NOT_FOUND.into_response() };
+    if matches!(fault, Some(Fault::Endless)) {
+        return (StatusCode::OK, endless(file)).into_response();
+    }
     let asked = range
         .filter(|_| manner.ranges && !file.is_empty())
         .map(|(first, last)| (first, last.min(file.len() as u64 - 1)));
@@ -175,20 +180,26 @@ async fn answer(State(shelf): State<Arc<Mutex<Shelf>>>, uri: Uri, headers: Heade
         reply = reply.header(header::CONTENT_LENGTH, part.len());
     }
     let cut = if let Some(Fault::Cut(after)) = fault { after } else { usize::MAX };
-    reply.body(body(Some(cut), &part)).unwrap()
+    reply.body(body(part, cut, manner.pace)).unwrap()
 }
 
-/// The bytes, up to where it is to break; without an end, zeros.
-fn body(cut: Option<usize>, bytes: &Bytes) -> Body {
-    let Some(cut) = cut else {
-        let zeros = futures::stream::repeat_with(|| Ok::<_, io::Error>(Bytes::from(vec![0; PIECE])));
-        return Body::from_stream(zeros);
-    };
+/// The bytes, up to where it is to break.
+fn body(bytes: Bytes, cut: usize, pace: Option<usize>) -> Body {
     let kept = bytes.slice(..bytes.len().min(cut));
     let pieces: Vec<io::Result<Bytes>> =
         (0..kept.len()).step_by(PIECE).map(|at| Ok(kept.slice(at..kept.len().min(at + PIECE)))).collect();
     let end = (kept.len() < bytes.len()).then(|| Err(io::Error::other("cut off by the script")));
-    Body::from_stream(futures::stream::iter(pieces.into_iter().chain(end)))
+    let pause = pace.map_or(Duration::ZERO, |pace| Duration::from_secs_f64(PIECE as f64 / pace as f64));
+    Body::from_stream(futures::stream::iter(pieces.into_iter().chain(end)).then(async move |piece| {
+        tokio::time::sleep(pause).await;
+        piece
+    }))
+}
+
+/// A file, and zeros behind it.
+fn endless(file: Bytes) -> Body {
+    let zeros = futures::stream::repeat_with(|| Ok::<_, io::Error>(Bytes::from(vec![0; PIECE])));
+    Body::from_stream(futures::stream::iter([Ok(file)]).chain(zeros))
 }
 
 /// `bytes=FIRST-LAST`
