@@ -9,8 +9,8 @@ pub use admin::{
 
 use crate::config::{
     ApiKey, BrokerArgs, BucketArgs, CacheArgs, CacheFileArgs, CacheServiceArgs, ConfigError, DrainArgs,
-    EngineArgs, JobStoreArgs, KeyArgs, LimitArgs, LimiterArgs, LogArgs, NetworkArgs, OpsArgs, PartArgs,
-    SourceArgs, StorageArgs, SweepArgs, TenantArgs, TlsArgs, WebhookArgs, with_settings,
+    EngineArgs, ImportArgs, JobStoreArgs, KeyArgs, LimitArgs, LimiterArgs, LogArgs, NetworkArgs, OpsArgs,
+    PartArgs, SourceArgs, StorageArgs, SweepArgs, TenantArgs, TlsArgs, WebhookArgs, with_settings,
 };
 use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -147,6 +147,8 @@ pub struct GatewayArgs {
     pub drain: DrainArgs,
     #[command(flatten, next_help_heading = "Recordings to fetch")]
     pub sources: SourceArgs,
+    #[command(flatten)]
+    pub imports: ImportArgs,
     #[command(flatten, next_help_heading = "Webhooks")]
     pub webhooks: WebhookArgs,
 }
@@ -193,6 +195,8 @@ pub struct CoordinatorArgs {
     pub drain: DrainArgs,
     #[command(flatten, next_help_heading = "Recordings to fetch")]
     pub sources: SourceArgs,
+    #[command(flatten)]
+    pub imports: ImportArgs,
     #[command(flatten, next_help_heading = "Webhooks")]
     pub webhooks: WebhookArgs,
 }

@@ -29,7 +29,7 @@ pub use network::NetworkArgs;
 pub use openai::OpenAiArgs;
 pub use ops::OpsArgs;
 pub use services::{BrokerArgs, BucketArgs, JobStoreArgs, LimiterArgs};
-pub use source::SourceArgs;
+pub use source::{ImportArgs, SourceArgs};
 pub use storage::{StorageArgs, default_cache_dir, default_data_dir};
 pub use times::{DrainArgs, PartArgs, SweepArgs};
 pub use tls::TlsArgs;
@@ -55,6 +55,10 @@ pub enum ConfigError {
         "--s3-public-endpoint without --s3-endpoint: say where this process itself reaches the object store"
     )]
     PublicEndpointAlone,
+    #[error(
+        "--import-bucket: it has to be another bucket than that of --s3-bucket, in which all jobs' recordings lie"
+    )]
+    ImportBucket,
     #[error("{option}: {}: {reason}", path.display())]
     TlsFile { option: &'static str, path: PathBuf, reason: String },
     #[error("--tls-ca-file, --tls-certificate-file, --tls-key-file: {0}")]

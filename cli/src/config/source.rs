@@ -1,6 +1,8 @@
 //! Recordings that the service fetches itself.
 
-use clap::{Args, builder::BoolishValueParser};
+use super::{BucketArgs, ConfigError};
+use clap::{Args, builder::BoolishValueParser, builder::NonEmptyStringValueParser};
+use scriptorium_shared::objects::{Imports, Objects};
 use scriptorium_shared::outbound::Reach;
 use scriptorium_shared::source::SourceConfig;
 
@@ -22,5 +24,52 @@ impl SourceArgs {
     pub fn settings(&self) -> SourceConfig {
         let reach = if self.source_allow_private { Reach::Anywhere } else { Reach::Public };
         SourceConfig { reach, at_once: self.source_fetches }
+    }
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct ImportArgs {
+    /// Bucket of the object store that recordings may be read from by key (`source_key`), with this process's credentials. Another one
+    /// than `--s3-bucket` [default: none]
+    #[arg(long, env = "SCRIPTORIUM_IMPORT_BUCKET", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub import_bucket: Option<String>,
+
+    /// Below which they are. A tenant reads in PREFIX/TENANT/ and nowhere else, a caller without a key in PREFIX/_/
+    #[arg(long, env = "SCRIPTORIUM_IMPORT_PREFIX", value_name = "PREFIX", default_value = "")]
+    pub import_prefix: String,
+}
+
+impl ImportArgs {
+    /// # Errors
+    /// Whoever may name a key could read what others have uploaded.
+    pub fn check(&self, bucket: &BucketArgs) -> Result<(), ConfigError> {
+        let same = self.import_bucket.as_deref() == Some(bucket.s3_bucket.as_str());
+        if same { Err(ConfigError::ImportBucket) } else { Ok(()) }
+    }
+
+    /// The bucket beside the one of `objects`.
+    pub fn open(&self, objects: &Objects) -> Option<Imports> {
+        self.import_bucket.as_deref().map(|bucket| Imports::new(objects, bucket, &self.import_prefix))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn imports_have_a_bucket_of_their_own() {
+        let bucket = BucketArgs {
+            s3_endpoint: None,
+            s3_public_endpoint: None,
+            s3_bucket: "scriptorium".to_owned(),
+            s3_region: "local".to_owned(),
+        };
+        let check = |name: Option<&str>| {
+            let imports = ImportArgs { import_bucket: name.map(str::to_owned), import_prefix: String::new() };
+            imports.check(&bucket).map_err(|error| error.to_string())
+        };
+        assert_eq!((check(None), check(Some("imports"))), (Ok(()), Ok(())));
+        assert!(check(Some("scriptorium")).is_err_and(|text| text.contains("--import-bucket")));
     }
 }

@@ -16,11 +16,11 @@ pub async fn coordinator(args: &CoordinatorArgs) -> Result<(), RoleError> {
     args.broker.check()?;
     args.store.check()?;
     args.bucket.check()?;
+    args.imports.check(&args.bucket)?;
     let tls = args.tls.read()?;
     let sender = Sender::new(&args.webhooks.settings()?).map_err(RoleError::Webhooks)?;
-    let fetcher = Fetcher::new(args.sources.settings()).map_err(RoleError::Sources)?;
     let frame = Frame::begin(&args.ops).await?;
-    let work = work(args, &frame, (sender, fetcher), &tls);
+    let work = work(args, &frame, sender, &tls);
     let outcome = Box::pin(frame.run(args.drain.drain_seconds, work)).await;
     frame.end().await;
     outcome
@@ -29,7 +29,7 @@ pub async fn coordinator(args: &CoordinatorArgs) -> Result<(), RoleError> {
 async fn work(
     args: &CoordinatorArgs,
     frame: &Frame,
-    (sender, fetcher): (Option<Sender>, Option<Fetcher>),
+    sender: Option<Sender>,
     tls: &Tls,
 ) -> Result<(), RoleError> {
     let (broker, stop) = (&args.broker, &frame.shutdown);
@@ -37,6 +37,8 @@ async fn work(
         Err(_) if stop.is_cancelled() => return Ok(()),
         jobs => jobs?,
     };
+    let imports = args.imports.open(&jobs.objects);
+    let fetcher = Fetcher::new(args.sources.settings(), imports).map_err(RoleError::Sources)?;
     frame.health.started(Needs {
         store: Some(jobs.store.clone()),
         queue: jobs.queue.clone(),

@@ -17,6 +17,7 @@ pub async fn gateway(args: &GatewayArgs) -> Result<(), RoleError> {
     args.broker.check()?;
     args.store.check()?;
     args.bucket.check()?;
+    args.imports.check(&args.bucket)?;
     let (webhooks, tls) = (args.webhooks.settings()?, args.tls.read()?);
     let addresses = args.network.addresses(!args.network.allow_unauthenticated).await?;
     let listener = listen(&addresses[..], &args.network.listen).await?;
@@ -50,7 +51,8 @@ async fn work(
     });
     // How many slots the workers have is not known here: the default of the limits holds.
     let mut config = args.limits.gateway(0, UploadBase::PublicEndpoint, webhooks);
-    config.sources = Fetcher::new(args.sources.settings()).map_err(RoleError::Sources)?;
+    let imports = args.imports.open(&jobs.objects);
+    config.sources = Fetcher::new(args.sources.settings(), imports).map_err(RoleError::Sources)?;
     config.require_keys = !args.network.allow_unauthenticated;
     config.tenant_limits = args.tenants.limits();
     scriptorium_gateway::run(config, jobs.clone(), access.clone(), None, listener, frame.shutdown.clone())

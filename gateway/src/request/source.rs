@@ -5,14 +5,20 @@ use crate::problem::{Code, Problem};
 use crate::whole;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use scriptorium_contracts::source::Origin;
+use scriptorium_contracts::tenant::TenantName;
+use scriptorium_shared::objects::Imports;
 use scriptorium_shared::outbound::{MAX_SIGNED_URL, Reach, check_signed_url};
 use scriptorium_shared::source::SourceError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
+const URL: &str = "source_url";
+const KEY: &str = "source_key";
 /// Name of a recording that comes without one.
 const UNNAMED: &str = "recording";
+/// Bytes of a key of S3, the folder included.
+const MAX_KEY: usize = 1_024;
 /// Characters.
 const MAX_FILENAME: usize = 255;
 /// What the source itself tells, and what is chosen for it.
@@ -24,10 +30,30 @@ pub struct SourceRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     source_url: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    source_key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     filename: Option<String>,
     /// The options of an upload, as they came.
     #[serde(flatten)]
     options: Map<String, Value>,
+}
+
+/// Where this caller's recordings may be.
+pub struct From<'a> {
+    pub reach: Reach,
+    pub imports: Option<&'a Imports>,
+    pub tenant: Option<&'a TenantName>,
+}
+
+impl From<'_> {
+    fn key(&self, asked: &str) -> Result<String, Problem> {
+        let imports = self.imports.ok_or_else(|| Problem::of_source(&SourceError::NoBucket, KEY))?;
+        imports.key(self.tenant, asked).ok_or_else(|| {
+            let detail = "\"source_key\" cannot be used: it has to be a key below your folder of the bucket, without empty parts, \
+                          `.` and `..`.";
+            Problem::field(Code::InvalidField, KEY, detail)
+        })
+    }
 }
 
 /// A source that may be asked, and what it is called.
@@ -41,21 +67,36 @@ pub struct Asked {
 
 impl SourceRequest {
     /// Everything that can be checked before the source is asked.
-    pub fn source(&self, reach: Reach) -> Result<Asked, Problem> {
+    pub fn source(&self, from: &From<'_>) -> Result<Asked, Problem> {
         if let Some(name) = NOT_ASKED.into_iter().find(|name| self.options.contains_key(*name)) {
             let detail =
                 format!("There is no field \"{name}\" here: the recording is looked at where it is.");
             return Err(Problem::field(Code::UnknownField, name, detail));
         }
-        let Some(url) = &self.source_url else {
-            let detail = "The field \"source_url\" is missing: where the recording is.";
-            return Err(Problem::field(Code::MissingField, "source_url", detail));
+        let (origin, field, last) = match (&self.source_url, &self.source_key) {
+            (Some(url), None) => {
+                let checked = check_signed_url(url, from.reach)
+                    .map_err(|error| Problem::of_source(&SourceError::from(error), URL))?;
+                let segment = checked.path_segments().and_then(|mut segments| segments.next_back());
+                (Origin::Url(url.clone()), URL, percent_decoded(segment.unwrap_or_default()))
+            }
+            (None, Some(key)) => {
+                let origin = Origin::Key(from.key(key)?);
+                (origin, KEY, key.rsplit('/').next().unwrap_or_default().as_bytes().to_vec())
+            }
+            (Some(_), Some(_)) => {
+                let detail =
+                    "\"source_key\" cannot be used: there is a \"source_url\" too. Send one of them.";
+                return Err(Problem::field(Code::InvalidField, KEY, detail));
+            }
+            (None, None) => {
+                let detail =
+                    "The field \"source_url\" is missing, or \"source_key\": where the recording is.";
+                return Err(Problem::field(Code::MissingField, URL, detail));
+            }
         };
-        let checked = check_signed_url(url, reach)
-            .map_err(|error| Problem::of_source(&SourceError::from(error), "source_url"))?;
-        let last = checked.path_segments().and_then(|mut segments| segments.next_back()).unwrap_or_default();
-        let filename = self.filename.clone().unwrap_or_else(|| file_name(last));
-        Ok(Asked { origin: Origin::Url(url.clone()), filename, field: "source_url" })
+        let filename = self.filename.clone().unwrap_or_else(|| file_name(&last));
+        Ok(Asked { origin, filename, field })
     }
 
     /// The upload that it stands for.
@@ -64,10 +105,9 @@ impl SourceRequest {
     }
 }
 
-/// The name that an address ends in, as far as it is one.
-fn file_name(segment: &str) -> String {
-    let decoded = String::from_utf8_lossy(&percent_decoded(segment)).into_owned();
-    let name: String = decoded
+/// The name that an address or a key ends in, as far as it is one.
+fn file_name(segment: &[u8]) -> String {
+    let name: String = String::from_utf8_lossy(segment)
         .chars()
         .map(|char| if char.is_control() || matches!(char, '/' | '\\') { '_' } else { char })
         .take(MAX_FILENAME)
@@ -109,17 +149,23 @@ impl JsonSchema for SourceRequest {
             fields.remove(name);
         }
         let url = json!({
-            "type": ["string", "null"], "maxLength": MAX_SIGNED_URL, "pattern": shape::HTTPS,
+            "type": "string", "maxLength": MAX_SIGNED_URL, "pattern": shape::HTTPS,
             "description": "Where the recording is: an https address of the public network, which answers to `GET`.",
+        });
+        let key = json!({
+            "type": "string", "minLength": 1, "maxLength": MAX_KEY,
+            "description": "In place of `source_url`: the recording's key in the server's bucket for imports, below the tenant's folder.",
         });
         let filename = json!({
             "type": ["string", "null"], "minLength": 1, "maxLength": MAX_FILENAME, "pattern": shape::FILENAME,
             "description": "Its ending tells of the container. If it is not given, the end of the address is taken.",
         });
-        fields.insert("source_url".to_owned(), url);
+        fields.insert(URL.to_owned(), url);
+        fields.insert(KEY.to_owned(), key);
         fields.insert("filename".to_owned(), filename);
         json_schema!({
-            "type": "object", "additionalProperties": false, "required": ["source_url"], "properties": fields,
+            "type": "object", "additionalProperties": false, "properties": fields,
+            "oneOf": [{ "required": [URL] }, { "required": [KEY] }],
         })
     }
 }
@@ -129,12 +175,14 @@ mod tests {
     use super::*;
     use crate::request::json;
 
+    const FROM: From<'_> = From { reach: Reach::Public, imports: None, tenant: None };
+
     fn parsed(body: Value) -> Result<SourceRequest, Problem> {
         json::parse(body.to_string().as_bytes())
     }
 
     fn asked(body: Value) -> Result<Asked, (Code, Value)> {
-        let asked = parsed(body).and_then(|request| request.source(Reach::Public));
+        let asked = parsed(body).and_then(|request| request.source(&FROM));
         asked.map_err(|problem| (problem.code, problem.extra.get("field").cloned().unwrap_or_default()))
     }
 
@@ -178,6 +226,8 @@ mod tests {
         for (body, code, field) in [
             (json!({}), Code::MissingField, "source_url"),
             (json!({ "source_url": null }), Code::MissingField, "source_url"),
+            (json!({ "source_key": "talk.mp3" }), Code::SourcesNotConfigured, "source_key"),
+            (with("source_key", "talk.mp3".into()), Code::InvalidField, "source_key"),
             (with("source_url", 7.into()), Code::InvalidField, "source_url"),
             (with("source_url", "http://example.org/".into()), Code::InvalidField, "source_url"),
             (with("source_url", "https://user:x@example.org/".into()), Code::InvalidField, "source_url"),

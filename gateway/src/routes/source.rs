@@ -5,7 +5,7 @@ use crate::problem::{Code, Problem};
 use crate::request::address::Parameters;
 use crate::request::idempotency;
 use crate::request::json::Json;
-use crate::request::source::{Asked, SourceRequest};
+use crate::request::source::{Asked, From, SourceRequest};
 use crate::routes::upload::{self, UploadRequest};
 use crate::spec::Operation;
 use crate::state::App;
@@ -24,7 +24,7 @@ const NOT_CONFIGURED: &str =
 
 pub fn describe(operation: &mut Operation<'_>) {
     operation
-        .says("fetch_recording", "recordings", "Fetches a recording from an address, and starts its job")
+        .says("fetch_recording", "recordings", "Fetches a recording from elsewhere, and starts its job")
         .more(
             "The address is asked once, for the size, before the request is answered; then the recording is fetched in parts, several \
              times if its server fails, and transcribed as it comes. What cannot be had in the end fails the job. The address is \
@@ -58,7 +58,7 @@ pub async fn fetch(
     let canonical = serde_json::to_vec(&request)
         .map_err(|_| Problem::new(Code::MalformedJson, "The body cannot be written as JSON."))?;
     let key = idempotency::of(&headers, "transcripts", caller.tenant(), &canonical)?;
-    let new = Box::pin(look(&app, &fetcher, &request)).await?;
+    let new = Box::pin(look(&app, &caller, &fetcher, &request)).await?;
     let header = match app.create(&caller, new, key).await? {
         CreatedJob::New(header) => {
             told(&header);
@@ -74,8 +74,14 @@ pub async fn fetch(
 }
 
 /// The job of the recording, as it is found where it is.
-async fn look(app: &App, fetcher: &Fetcher, request: &SourceRequest) -> Result<NewJob, Problem> {
-    let Asked { origin, filename, field } = request.source(fetcher.reach())?;
+async fn look(
+    app: &App,
+    caller: &Caller,
+    fetcher: &Fetcher,
+    request: &SourceRequest,
+) -> Result<NewJob, Problem> {
+    let from = From { reach: fetcher.reach(), imports: fetcher.imports(), tenant: caller.tenant() };
+    let Asked { origin, filename, field } = request.source(&from)?;
     // Whatever its size is: what is wrong with the rest is told before anybody is asked.
     request.upload(&filename, 1)?.check_whole(JobId::new(Uuid::nil()), &app.config)?;
     let _place = app.looks.try_acquire().map_err(|_| {

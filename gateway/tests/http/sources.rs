@@ -15,7 +15,7 @@ const ROUTE: &str = "/api/transcripts";
 const SIZE: usize = 12_345_678;
 
 fn fetcher(reach: Reach) -> Option<Fetcher> {
-    Fetcher::new(SourceConfig { reach, ..SourceConfig::default() }).unwrap()
+    Fetcher::new(SourceConfig { reach, ..SourceConfig::default() }, None).unwrap()
 }
 
 /// A gateway that may read from this machine, and a server with `/talk.wav`.

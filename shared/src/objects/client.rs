@@ -25,6 +25,7 @@ use bytes::{Bytes, BytesMut};
 use super::ObjectsError;
 use super::error::Cause;
 use super::presign::{normal_base, presign_put};
+use super::{Head, Part};
 use crate::tls::Tls;
 
 /// Most objects that [`Objects::list`] gives: twice what the largest job can have.
@@ -179,13 +180,24 @@ impl Objects {
         })
     }
 
+    /// Another bucket of the same store.
+    pub fn in_bucket(&self, bucket: &str) -> Self {
+        Self { bucket: bucket.to_owned(), ..self.clone() }
+    }
+
     /// The object's size in bytes; `None` when there is no such object.
     pub fn size<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<u64>, ObjectsError>> {
+        Box::pin(async move { Ok(self.head(key).await?.map(|head| head.size)) })
+    }
+
+    /// The object without its bytes; `None` when there is no such object.
+    pub(super) fn head<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Head>, ObjectsError>> {
         Box::pin(async move {
             match self.client.head_object().bucket(&self.bucket).key(key).send().await {
                 Ok(head) => {
                     let size = head.content_length().and_then(|size| u64::try_from(size).ok());
-                    size.map(Some).ok_or(ObjectsError::Answer("an object without a size"))
+                    let size = size.ok_or(ObjectsError::Answer("an object without a size"))?;
+                    Ok(Some(Head { size, tag: head.e_tag().map(str::to_owned) }))
                 }
                 Err(error) if error.as_service_error().is_some_and(HeadObjectError::is_not_found) => Ok(None),
                 Err(error) => Err(ObjectsError::from_sdk(error)),
@@ -201,10 +213,20 @@ impl Objects {
         offset: u64,
         len: usize,
     ) -> BoxFuture<'a, Result<Option<Bytes>, ObjectsError>> {
+        Box::pin(async move { Ok(self.read_part(key, offset, len).await?.map(|part| part.bytes)) })
+    }
+
+    /// The same, with the tag of the object.
+    pub(super) fn read_part<'a>(
+        &'a self,
+        key: &'a str,
+        offset: u64,
+        len: usize,
+    ) -> BoxFuture<'a, Result<Option<Part>, ObjectsError>> {
         Box::pin(async move {
             // Beyond what S3 can count: the object ends before that.
             if len == 0 || i64::try_from(offset).is_err() {
-                return Ok(self.size(key).await?.map(|_| Bytes::new()));
+                return Ok(self.head(key).await?.map(|head| Part { bytes: Bytes::new(), tag: head.tag }));
             }
             let last = offset.saturating_add(len as u64 - 1).min(i64::MAX as u64);
             let range = format!("bytes={offset}-{last}");
@@ -215,9 +237,10 @@ impl Objects {
                     Ok(object) => object,
                     Err(error) => return nothing_read(error),
                 };
+                let tag = object.e_tag().map(str::to_owned);
                 match collect(object, offset, len).await {
                     Err(ObjectsError::Unavailable(_)) if attempt < READS => attempt += 1,
-                    read => return read.map(Some),
+                    read => return read.map(|bytes| Some(Part { bytes, tag })),
                 }
             }
         })
@@ -338,10 +361,10 @@ struct Page {
 }
 
 /// No such object, no such bytes in it, or a failure.
-fn nothing_read(error: SdkError<GetObjectError>) -> Result<Option<Bytes>, ObjectsError> {
+fn nothing_read(error: SdkError<GetObjectError>) -> Result<Option<Part>, ObjectsError> {
     match error.code() {
         Some("NoSuchKey") => Ok(None),
-        Some("InvalidRange") => Ok(Some(Bytes::new())),
+        Some("InvalidRange") => Ok(Some(Part { bytes: Bytes::new(), tag: None })),
         _ => Err(ObjectsError::from_sdk(error)),
     }
 }

@@ -8,8 +8,10 @@ mod bucket;
 mod client;
 pub mod embedded;
 mod error;
+mod imports;
 mod presign;
 
 pub use bucket::{BucketSettings, PreparedBucket};
 pub use client::{Access, MAX_LISTED, Objects, ObjectsConfig};
 pub use error::ObjectsError;
+pub use imports::{Head, Imports, Part};

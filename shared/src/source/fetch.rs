@@ -2,7 +2,7 @@
 
 use super::answer::Found;
 use super::web::FileBody;
-use super::{Fetcher, SourceError};
+use super::{Fetcher, SourceError, bucket};
 use crate::clock;
 use crate::jobs::{Jobs, JobsError};
 use bytes::Bytes;
@@ -105,7 +105,7 @@ impl Fetch<'_> {
         let range = layout.range(chunk).ok_or_else(|| Failed::Jobs(JobsError::Damaged(self.header.id)))?;
         let bytes = match &self.source.origin {
             Origin::Url(url) => self.fetcher.web.part(url, range, found, clock::now()).await?,
-            Origin::Key(_) => return Err(SourceError::NoBucket.into()),
+            Origin::Key(key) => bucket::part(self.fetcher.imports(), key, range, found).await?,
         };
         self.keep(chunk, bytes).await
     }

@@ -1,4 +1,4 @@
-//! Recordings that the service fetches itself, from an address or out of a bucket.
+//! Recordings that the service fetches itself, from an address or out of a bucket for imports.
 //!
 //! Where a recording is stands in its job's header, and that it is to be fetched is an effect (`contracts::job::source`). The
 //! sweep finds what is due and puts it into a list of [`DueSource`]s; [`run`] takes it from there, a bounded number at once, and
@@ -8,6 +8,7 @@
 //! Before there is a job, a gateway has a [`Fetcher`] look at the recording: its size is needed to divide it into chunks.
 
 mod answer;
+mod bucket;
 mod error;
 mod fetch;
 mod run;
@@ -17,6 +18,7 @@ mod web;
 
 use crate::clock;
 use crate::due::DueList;
+use crate::objects::Imports;
 use crate::outbound::Reach;
 pub use answer::Found;
 pub use error::SourceError;
@@ -51,6 +53,8 @@ impl Default for SourceConfig {
 #[derive(Clone, Debug)]
 pub struct Fetcher {
     web: Web,
+    /// The bucket for imports, if there is one.
+    imports: Option<Imports>,
     at_once: u32,
 }
 
@@ -59,11 +63,11 @@ impl Fetcher {
     ///
     /// # Errors
     /// The system has no certificates to check others by.
-    pub fn new(config: SourceConfig) -> Result<Option<Self>, reqwest::Error> {
+    pub fn new(config: SourceConfig, imports: Option<Imports>) -> Result<Option<Self>, reqwest::Error> {
         if config.at_once == 0 {
             return Ok(None);
         }
-        Ok(Some(Self { web: Web::new(config.reach)?, at_once: config.at_once }))
+        Ok(Some(Self { web: Web::new(config.reach)?, imports, at_once: config.at_once }))
     }
 
     /// Where recordings may be.
@@ -71,12 +75,17 @@ impl Fetcher {
         self.web.reach()
     }
 
+    /// Where recordings may be by key.
+    pub fn imports(&self) -> Option<&Imports> {
+        self.imports.as_ref()
+    }
+
     /// What a recording is, before any of it is fetched. Takes half a minute at most.
     pub fn look<'a>(&'a self, origin: &'a Origin) -> BoxFuture<'a, Result<Found, SourceError>> {
         Box::pin(async move {
             match origin {
                 Origin::Url(url) => self.web.look(url, clock::now()).await,
-                Origin::Key(_) => Err(SourceError::NoBucket),
+                Origin::Key(key) => bucket::look(self.imports.as_ref(), key).await,
             }
         })
     }

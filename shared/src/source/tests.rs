@@ -28,7 +28,7 @@ fn told<T>(outcome: Result<T, SourceError>) -> Result<T, String> {
 #[tokio::test]
 async fn a_look_tells_what_there_is() {
     let (server, _) = server(Manner::default()).await;
-    let fetcher = Fetcher::new(SourceConfig { reach: Reach::Anywhere, at_once: 1 }).unwrap().unwrap();
+    let fetcher = Fetcher::new(SourceConfig { reach: Reach::Anywhere, at_once: 1 }, None).unwrap().unwrap();
     let look = async |path: &str| told(fetcher.look(&Origin::Url(server.url(path))).await);
     let found =
         |ranges, version: Option<&str>| Found { size: 300_000, version: version.map(str::to_owned), ranges };
@@ -41,7 +41,7 @@ async fn a_look_tells_what_there_is() {
     assert_eq!(look(PATH).await, Err("NoSize".to_owned()));
     assert!(look("/other").await.unwrap_err().contains("404"));
     assert_eq!(told(fetcher.look(&Origin::Key("x".to_owned())).await), Err("NoBucket".to_owned()));
-    assert!(Fetcher::new(SourceConfig { at_once: 0, ..SourceConfig::default() }).unwrap().is_none());
+    assert!(Fetcher::new(SourceConfig { at_once: 0, ..SourceConfig::default() }, None).unwrap().is_none());
 }
 
 #[tokio::test]
