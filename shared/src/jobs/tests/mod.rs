@@ -28,6 +28,7 @@ mod lost_second;
 mod peers;
 mod random;
 mod restart;
+mod sources;
 mod sweep;
 mod webhooks;
 
