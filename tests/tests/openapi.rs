@@ -17,6 +17,8 @@ async fn the_server_keeps_what_its_document_promises() {
     let server = Server::start(&[
         // So that `webhook_url` is taken. Nobody is told: the hooks name a receiver that does not exist.
         ("SCRIPTORIUM_WEBHOOK_SECRET", "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz"),
+        // So that a `source_url` is one that can be fetched: the hooks name the server's own document.
+        ("SCRIPTORIUM_SOURCE_ALLOW_PRIVATE", "true"),
         // Streams of jobs that nobody uploads would be waited for.
         ("SCRIPTORIUM_STREAM_TIMEOUT_SECONDS", "1"),
     ])
@@ -34,6 +36,7 @@ async fn the_server_keeps_what_its_document_promises() {
         .args(["--url", &server.url(), "--checks", "all", "--no-color", "--request-timeout", "30"])
         .args(["--max-examples", &setting("EXAMPLES").unwrap_or_else(|| EXAMPLES.to_owned())])
         .args(setting("SEED").iter().flat_map(|seed| ["--seed", seed.as_str()]))
+        .env("SCRIPTORIUM_TEST_SOURCE", format!("{}/openapi.json", server.url()))
         .env("SCHEMATHESIS_HOOKS", own.join("hooks.py"))
         .env("PYTHONPATH", modules)
         .env("PYTHONDONTWRITEBYTECODE", "1")

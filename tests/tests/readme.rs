@@ -1,6 +1,7 @@
 //! The commands of the README's sections on the API, as they stand there, but for the server's address.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use scriptorium_tests::files::{FileServer, Manner};
 use scriptorium_tests::{Deployment, recordings};
 use std::path::Path;
 use std::process::Command;
@@ -9,6 +10,8 @@ use std::process::Command;
 const SECTIONS: (&str, &str) = ("### An upload by hand", "### With OpenAI's clients");
 /// Where the README says that the server is.
 const ADDRESS: &str = "http://127.0.0.1:8787";
+/// Where a recording is that the server is to fetch.
+const ELSEWHERE: &str = "https://example.org/talk.mp3";
 /// A line in the output before that of each block of commands.
 const BORDER: &str = "@@ next block";
 
@@ -23,16 +26,21 @@ fn blocks(readme: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn the_commands_of_the_readme_do_what_it_says() {
-    let server = Deployment::start(&[("SCRIPTORIUM_WORKERS", "2")]).await;
+    let server =
+        Deployment::start(&[("SCRIPTORIUM_WORKERS", "2"), ("SCRIPTORIUM_SOURCE_ALLOW_PRIVATE", "true")])
+            .await;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let folder = tempfile::tempdir().unwrap();
     // What the commands find where they are run: the repository's sample, and a recording of the reader's own.
     std::os::unix::fs::symlink(root.join("tests"), folder.path().join("tests")).unwrap();
     let talk = recordings::converted(&["-t", "40", "-b:a", "64k"], "mp3");
-    std::fs::write(folder.path().join("talk.mp3"), talk).unwrap();
+    std::fs::write(folder.path().join("talk.mp3"), &talk).unwrap();
+    let files = FileServer::start(Manner::default()).await;
+    files.put("/talk.mp3", talk);
 
     let blocks = blocks(&std::fs::read_to_string(root.join("README.md")).unwrap());
     let script = blocks.join(&format!("\necho '{BORDER}'\n")).replace(ADDRESS, &server.url());
+    let script = script.replace(ELSEWHERE, &files.url("/talk.mp3"));
     let mut command = Command::new("timeout");
     command.args(["300", "bash", "-euc", &script]).current_dir(folder.path());
     let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
@@ -48,6 +56,7 @@ async fn the_commands_of_the_readme_do_what_it_says() {
         &["\"status\": \"completed\"", " --> 00:00:", "\"type\":\"final_result\"", "in the only sense"],
         &["\"next_cursor\": null", "\"engine\": ", "\"complete\":true"],
         &["Printing, in the only sense", "\"progress\": "],
+        &["\"status\": \"created\""],
     ];
     let told: Vec<&str> = told.split(BORDER).collect();
     assert_eq!(told.len(), expected.len(), "blocks of commands: {told:?}");
