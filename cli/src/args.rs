@@ -273,8 +273,8 @@ fn job_id(text: &str) -> Result<JobId, String> {
 
 #[derive(Args, Clone, Debug)]
 pub struct TranscribeArgs {
-    /// The recording
-    #[arg(value_name = "FILE")]
+    /// The recording: a file, or the https address of one, which the server fetches
+    #[arg(value_name = "FILE|URL")]
     pub file: PathBuf,
 
     /// Use this server in place of one in this process

@@ -190,7 +190,7 @@ fn body(bytes: Bytes, cut: usize, pace: Option<usize>) -> Body {
         (0..kept.len()).step_by(PIECE).map(|at| Ok(kept.slice(at..kept.len().min(at + PIECE)))).collect();
     let end = (kept.len() < bytes.len()).then(|| Err(io::Error::other("cut off by the script")));
     let pause = pace.map_or(Duration::ZERO, |pace| Duration::from_secs_f64(PIECE as f64 / pace as f64));
-    Body::from_stream(futures::stream::iter(pieces.into_iter().chain(end)).then(async move |piece| {
+    Body::from_stream(futures::stream::iter(pieces.into_iter().chain(end)).then(move |piece| async move {
         tokio::time::sleep(pause).await;
         piece
     }))

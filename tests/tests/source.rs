@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use scriptorium_tests::files::{Asked, Fault, FileServer, Manner};
+use scriptorium_tests::server::binary;
 use scriptorium_tests::{Client, Deployment, recordings};
 use serde_json::{Value, json};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// What an address is signed with; nobody but its server may see it.
@@ -203,6 +205,28 @@ async fn what_can_not_be_had_is_given_up_with_its_reason() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(!deployment.log().contains(SECRET), "the log has a signature");
+}
+
+/// The command has the server fetch it, too.
+#[tokio::test]
+async fn the_command_takes_an_address() {
+    let (deployment, _client) = open().await;
+    let files = FileServer::start(Manner::default()).await;
+    let clip = std::fs::read(recordings::sample().with_file_name("LJ001-0001.wav")).unwrap();
+    files.put("/clip.wav", clip);
+    let server = deployment.url();
+    let run = async |url: String| {
+        let mut command = Command::new(binary());
+        command.args(["transcribe", &url, "--server", &server]);
+        tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap()
+    };
+    let output = run(files.url("/clip.wav")).await;
+    let (text, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && text.starts_with("Printing"), "{text}\n{told}");
+    assert!(told.contains("in 1 parts"), "{told}");
+    let refused = run(files.url("/other.wav")).await;
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(2) && told.contains("404"), "{:?} {told}", refused.status);
 }
 
 /// Who cancels a job has it fetched no further, and where nothing is allowed nothing is asked.

@@ -1,13 +1,14 @@
 //! The server's resources, one function each.
 
 use super::error::{ClientError, refused};
-use super::wire::{FreshUrls, JobsPage, NewUpload, Notice, Status, Upload};
+use super::wire::{Fetch, FreshUrls, JobsPage, NewFetch, NewUpload, Notice, Status, Upload};
 use crate::args::Format;
 use crate::config::ApiKey;
 use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
 use reqwest::{Method, RequestBuilder, Response, Url, header, redirect};
 use scriptorium_contracts::JobId;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::time::Duration;
@@ -93,11 +94,19 @@ impl Api {
 
     /// Begins an upload. Tried again with the same key, it makes the same job.
     pub async fn begin(&self, upload: &NewUpload) -> Result<Upload, ClientError> {
+        self.make("/chunked-upload-stream", upload).await
+    }
+
+    /// Has the server fetch a recording; likewise.
+    pub async fn fetch(&self, fetch: &NewFetch) -> Result<Fetch, ClientError> {
+        self.make("/api/transcripts", fetch).await
+    }
+
+    async fn make<T: DeserializeOwned>(&self, path: &str, new: &impl Serialize) -> Result<T, ClientError> {
         let key = uuid::Uuid::new_v4().to_string();
-        let body =
-            serde_json::to_value(upload).map_err(|error| ClientError::Unexpected(error.to_string()))?;
+        let body = serde_json::to_value(new).map_err(|error| ClientError::Unexpected(error.to_string()))?;
         let attempt = || {
-            let request = self.request(Method::POST, "/chunked-upload-stream");
+            let request = self.request(Method::POST, path);
             self.json(request.header("Idempotency-Key", &key).json(&body))
         };
         // A server that is not there at the beginning is more likely mistyped than restarting.

@@ -25,7 +25,26 @@ pub struct NewUpload {
     pub use_cache: Option<bool>,
 }
 
-/// Its reply.
+/// Body of `POST /api/transcripts`.
+#[derive(Clone, Debug, Serialize)]
+pub struct NewFetch {
+    pub source_url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub word_timestamps: bool,
+    /// `false`, or left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub use_cache: Option<bool>,
+}
+
+/// What is read of its reply.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Fetch {
+    pub id: JobId,
+}
+
+/// Reply of `POST /chunked-upload-stream`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Upload {
     pub parent_job_id: JobId,
@@ -77,6 +96,14 @@ pub struct FreshUrls {
 #[derive(Clone, Debug, Deserialize)]
 pub struct Status {
     pub status: JobState,
+    /// Bytes.
+    #[serde(default)]
+    pub total_size: u64,
+    #[serde(default)]
+    pub total_chunks: u32,
+    /// Relative to the server's address.
+    #[serde(default)]
+    pub stream_url: String,
 }
 
 /// A page of `GET /jobs`. The jobs as the server tells of them; [`JobRow`] is what is read of one.

@@ -21,7 +21,7 @@ pub enum Display {
 
 /// For logs and pipes.
 pub struct Lines {
-    size: u64,
+    size: Cell<u64>,
     chunks: Cell<u32>,
     completed: Cell<u32>,
     /// Bytes of the text that have been printed.
@@ -40,13 +40,12 @@ pub struct Bars {
 }
 
 impl Display {
-    /// `size`: bytes of the recording.
-    pub fn new(quiet: bool, size: u64) -> Self {
+    pub fn new(quiet: bool) -> Self {
         match (quiet, Term::stderr().is_term()) {
             (true, _) => Self::Quiet,
-            (false, true) => Self::Bars(Bars::new(size)),
+            (false, true) => Self::Bars(Bars::new()),
             (false, false) => Self::Lines(Lines {
-                size,
+                size: Cell::new(0),
                 chunks: Cell::new(0),
                 completed: Cell::new(0),
                 printed: Cell::new(0),
@@ -64,15 +63,16 @@ impl Display {
         }
     }
 
-    /// The upload begins.
-    pub fn begin(&self, chunks: u32) {
+    /// The upload begins. `size`: bytes of the recording.
+    pub fn begin(&self, size: u64, chunks: u32) {
         match self {
             Self::Quiet => {}
             Self::Lines(lines) => {
+                lines.size.set(size);
                 lines.chunks.set(chunks);
-                line(&format!("uploading {} in {chunks} parts", HumanBytes(lines.size)));
+                line(&format!("uploading {} in {chunks} parts", HumanBytes(size)));
             }
-            Self::Bars(bars) => bars.begin(chunks),
+            Self::Bars(bars) => bars.begin(size, chunks),
         }
     }
 
@@ -155,7 +155,7 @@ impl Display {
 
 impl Lines {
     fn sent(&self, bytes: u64) {
-        let quarters = bytes.saturating_mul(4) / self.size.max(1);
+        let quarters = bytes.saturating_mul(4) / self.size.get().max(1);
         if quarters > self.quarters.get() {
             self.quarters.set(quarters);
             line(&format!("uploaded {} %", quarters * 25));
@@ -170,7 +170,7 @@ impl Lines {
 }
 
 impl Bars {
-    fn new(size: u64) -> Self {
+    fn new() -> Self {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(12));
         let bar = |length, template: &str| {
             let style =
@@ -181,7 +181,7 @@ impl Bars {
         stage.enable_steady_tick(BAR_TICK);
         Self {
             stage,
-            upload: bar(size, "  upload {bar:30} {bytes} of {total_bytes} {bytes_per_sec} {eta}"),
+            upload: bar(0, "  upload {bar:30} {bytes} of {total_bytes} {bytes_per_sec} {eta}"),
             chunks: bar(0, "  text   {bar:30} {pos} of {len} parts {elapsed}"),
             text: bar(0, "{msg:.dim}"),
             all,
@@ -189,7 +189,8 @@ impl Bars {
     }
 
     /// The bars appear only now: a bar that stands still is no information.
-    fn begin(&self, chunks: u32) {
+    fn begin(&self, size: u64, chunks: u32) {
+        self.upload.set_length(size);
         self.chunks.set_length(u64::from(chunks));
         for bar in [&self.upload, &self.chunks, &self.text] {
             self.all.add(bar.clone());

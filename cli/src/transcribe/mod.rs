@@ -1,4 +1,4 @@
-//! `scriptorium transcribe FILE`: one recording to text, by a server in this process or elsewhere.
+//! `scriptorium transcribe FILE`: one recording, from here or from elsewhere, to text, by a server in this process or elsewhere.
 
 mod cache;
 mod display;
@@ -20,6 +20,7 @@ use scriptorium_contracts::failure::Failure;
 use session::{Finished, Session};
 use std::cell::OnceCell;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::signal::unix::{self, SignalKind};
@@ -88,12 +89,12 @@ fn client_advice(error: &ClientError) -> String {
 /// See [`TranscribeError`].
 pub async fn run(args: &TranscribeArgs) -> Result<Exit, TranscribeError> {
     let mut interrupts = Interrupts::listen()?;
-    let source = Source::open(&args.file).await?;
+    let recording = Recording::open(&args.file).await?;
     let target = output::Target::new(args.output.as_deref(), &args.file)?;
-    let display = Display::new(args.quiet, source.size());
+    let display = Display::new(args.quiet);
     let begun = OnceCell::new();
     let stop = CancellationToken::new();
-    let work = transcribe(args, &source, &display, &begun, &stop);
+    let work = transcribe(args, &recording, &display, &begun, &stop);
     tokio::pin!(work);
     let outcome = tokio::select! {
         outcome = &mut work => outcome,
@@ -122,19 +123,43 @@ pub async fn run(args: &TranscribeArgs) -> Result<Exit, TranscribeError> {
     Ok(if finished.gaps { Exit::Gaps } else { Exit::Done })
 }
 
+/// Where the recording is.
+enum Recording {
+    File(Source),
+    /// The server is to fetch it.
+    Elsewhere(String),
+}
+
+impl Recording {
+    async fn open(path: &Path) -> Result<Self, SourceError> {
+        match path.to_str().filter(|text| text.starts_with("https://") || text.starts_with("http://")) {
+            Some(url) => Ok(Self::Elsewhere(url.to_owned())),
+            None => Source::open(path).await.map(Self::File),
+        }
+    }
+
+    /// Bytes, as far as they are known here.
+    fn size(&self) -> u64 {
+        match self {
+            Self::File(source) => source.size(),
+            Self::Elsewhere(_) => 0,
+        }
+    }
+}
+
 /// A job on a server that goes on without us: it has to be told when nobody waits any more.
 type Begun = OnceCell<(Api, JobId)>;
 
 async fn transcribe(
     args: &TranscribeArgs,
-    source: &Source,
+    recording: &Recording,
     display: &Display,
     begun: &Begun,
     stop: &CancellationToken,
 ) -> Result<Finished, TranscribeError> {
-    let Some(url) = &args.server else { return with_own_server(args, source, display, stop).await };
+    let Some(url) = &args.server else { return with_own_server(args, recording, display, stop).await };
     let api = Api::new(url, false, Patience::default())?.with_key(args.api_key.as_ref());
-    let session = Session { api: &api, source, args, display, begun: Some(begun) };
+    let session = Session { api: &api, recording, args, display, begun: Some(begun) };
     let outcome = stop.run_until_cancelled(Box::pin(session.run(args.chunk_size_mb))).await;
     outcome.unwrap_or(Err(TranscribeError::Stopped))
 }
@@ -142,7 +167,7 @@ async fn transcribe(
 /// The server and all that it keeps go when this ends.
 async fn with_own_server(
     args: &TranscribeArgs,
-    source: &Source,
+    recording: &Recording,
     display: &Display,
     stop: &CancellationToken,
 ) -> Result<Finished, TranscribeError> {
@@ -152,10 +177,10 @@ async fn with_own_server(
     let mut server = started.ok_or(TranscribeError::Stopped)??;
     let api = Api::new(server.url(), true, Patience::default())?;
     let chunk_size = match args.chunk_size_mb {
-        ChunkSize::Auto => ChunkSize::Megabytes(local::chunk_megabytes(source.size(), server.slots())),
+        ChunkSize::Auto => ChunkSize::Megabytes(local::chunk_megabytes(recording.size(), server.slots())),
         asked @ ChunkSize::Megabytes(_) => asked,
     };
-    let session = Session { api: &api, source, args, display, begun: None };
+    let session = Session { api: &api, recording, args, display, begun: None };
     let outcome = tokio::select! {
         outcome = session.run(chunk_size) => outcome,
         error = server.ended() => Err(error.into()),

@@ -2,12 +2,12 @@
 
 use super::display::Display;
 use super::text::GrowingText;
-use super::{Begun, TranscribeError};
+use super::{Begun, Recording, TranscribeError};
 use crate::args::{ChunkSize, TranscribeArgs};
 use crate::client::events::Events;
 use crate::client::source::Source;
 use crate::client::upload::{Meter, Uploader};
-use crate::client::wire::{Frame, NewUpload, Upload};
+use crate::client::wire::{Frame, NewFetch, NewUpload, Status, Upload};
 use crate::client::{Api, ClientError};
 use bytes::Bytes;
 use scriptorium_contracts::JobId;
@@ -45,7 +45,7 @@ struct Ended {
 
 pub struct Session<'a> {
     pub api: &'a Api,
-    pub source: &'a Source,
+    pub recording: &'a Recording,
     pub args: &'a TranscribeArgs,
     pub display: &'a Display,
     /// Told the job, if it would go on without us.
@@ -58,24 +58,58 @@ impl Session<'_> {
     pub async fn run(&self, chunk_size: ChunkSize) -> Result<Finished, TranscribeError> {
         self.display.stage("starting the upload");
         let start = Instant::now();
-        let upload = self.api.begin(&self.new_upload(chunk_size)).await?;
-        let job = upload.parent_job_id;
-        if let Some(begun) = self.begun {
-            // Set once, here only.
-            drop(begun.set((self.api.clone(), job)));
-        }
-        self.display.begin(upload.chunk_info.total_chunks);
-        let ended = self.upload_and_follow(&upload).await?;
+        let (job, ended) = match self.recording {
+            Recording::File(source) => self.uploaded(source, chunk_size).await?,
+            Recording::Elsewhere(url) => self.fetched(url).await?,
+        };
         let transcript = self.api.transcript(job, self.args.format).await?;
         Ok(Finished { transcript, gaps: ended.gaps, took: start.elapsed(), audio: ended.audio })
     }
 
-    fn new_upload(&self, chunk_size: ChunkSize) -> NewUpload {
+    async fn uploaded(
+        &self,
+        source: &Source,
+        chunk_size: ChunkSize,
+    ) -> Result<(JobId, Ended), TranscribeError> {
+        let upload = self.api.begin(&self.new_upload(source, chunk_size)).await?;
+        let job = upload.parent_job_id;
+        self.begun(job);
+        self.display.begin(source.size(), upload.chunk_info.total_chunks);
+        Ok((job, self.upload_and_follow(source, &upload).await?))
+    }
+
+    /// The server fetches the recording itself.
+    async fn fetched(&self, url: &str) -> Result<(JobId, Ended), TranscribeError> {
+        let new = NewFetch {
+            source_url: url.to_owned(),
+            language: self.args.language.clone(),
+            word_timestamps: self.args.word_timestamps,
+            use_cache: self.args.no_cache.then_some(false),
+        };
+        let job = self.api.fetch(&new).await?.id;
+        self.begun(job);
+        let Status { total_size, total_chunks, stream_url, .. } = self.api.status(job).await?;
+        self.display.begin(total_size, total_chunks);
+        let sent = |chunks: u32| {
+            let bytes = u128::from(total_size) * u128::from(chunks) / u128::from(total_chunks.max(1));
+            self.display.sent(u64::try_from(bytes).unwrap_or(total_size));
+        };
+        Ok((job, self.follow(job, &stream_url, sent).await?))
+    }
+
+    fn begun(&self, job: JobId) {
+        if let Some(begun) = self.begun {
+            // Set once, here only.
+            drop(begun.set((self.api.clone(), job)));
+        }
+    }
+
+    fn new_upload(&self, source: &Source, chunk_size: ChunkSize) -> NewUpload {
         let name: String =
-            self.source.name().chars().map(|c| if c.is_control() { '_' } else { c }).take(MAX_NAME).collect();
+            source.name().chars().map(|c| if c.is_control() { '_' } else { c }).take(MAX_NAME).collect();
         NewUpload {
             filename: name,
-            total_size: self.source.size(),
+            total_size: source.size(),
             chunk_size_mb: match chunk_size {
                 ChunkSize::Auto => Value::from("auto"),
                 ChunkSize::Megabytes(megabytes) => Value::from(megabytes),
@@ -86,16 +120,13 @@ impl Session<'_> {
         }
     }
 
-    async fn upload_and_follow(&self, upload: &Upload) -> Result<Ended, TranscribeError> {
+    async fn upload_and_follow(&self, source: &Source, upload: &Upload) -> Result<Ended, TranscribeError> {
         let meter = Arc::new(Meter::default());
-        let uploader = Uploader {
-            api: self.api,
-            source: self.source,
-            job: upload.parent_job_id,
-            meter: Arc::clone(&meter),
-        };
+        let uploader =
+            Uploader { api: self.api, source, job: upload.parent_job_id, meter: Arc::clone(&meter) };
         let uploads = uploader.all(upload, usize::from(self.args.parallel_uploads));
-        let follow = self.follow(upload);
+        // What is sent is known here better than there.
+        let follow = self.follow(upload.parent_job_id, &upload.stream_url, |_| {});
         tokio::pin!(uploads, follow);
         let mut uploading = true;
         let mut ticks = tokio::time::interval(TICK);
@@ -117,9 +148,14 @@ impl Session<'_> {
         }
     }
 
-    /// Reads the live stream to the job's end.
-    async fn follow(&self, upload: &Upload) -> Result<Ended, TranscribeError> {
-        let mut events = Events::new(self.api, &upload.stream_url);
+    /// Reads the live stream to the job's end. `there` is told how many chunks the server has.
+    async fn follow(
+        &self,
+        job: JobId,
+        stream_url: &str,
+        there: impl Fn(u32),
+    ) -> Result<Ended, TranscribeError> {
+        let mut events = Events::new(self.api, stream_url);
         let mut text = GrowingText::default();
         let mut audio = None;
         while let Some(frame) = events.next().await? {
@@ -129,7 +165,8 @@ impl Session<'_> {
                     self.display.media(&media);
                     false
                 }
-                Frame::ProgressUpdate { completed_chunks, .. } => {
+                Frame::ProgressUpdate { uploaded_chunks, completed_chunks, .. } => {
+                    there(uploaded_chunks);
                     self.display.completed(completed_chunks);
                     false
                 }
@@ -151,7 +188,7 @@ impl Session<'_> {
                 self.display.text(text.beginning());
             }
         }
-        self.ended_unseen(upload.parent_job_id, audio).await
+        self.ended_unseen(job, audio).await
     }
 
     /// The stream has ended without the last frame: the status knows.

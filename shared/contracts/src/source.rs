@@ -7,7 +7,7 @@ use std::fmt;
 
 /// Where the recording is.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(tag = "kind", content = "at", rename_all = "snake_case")]
 pub enum Origin {
     /// An address. Those that are signed are secrets: it stands in the job's record and nowhere else.
     Url(String),

@@ -123,6 +123,7 @@ pub(super) async fn webhooks_are_remembered(store: &Store) {
             | Effect::PublishMerge { .. }
             | Effect::PublishAssembly { .. }
             | Effect::DeleteTemporaryObjects { .. }
+            | Effect::FetchSource { .. }
             | Effect::EraseJob { .. } => None,
         });
         tokens.collect::<Vec<_>>()
