@@ -26,10 +26,12 @@ async fn open() -> (Deployment, Client) {
     (deployment, client)
 }
 
-/// A minute and a half of speech in five chunks.
+const CHUNKS: u64 = 6;
+
+/// Two minutes of speech in six chunks.
 fn speech() -> Vec<u8> {
-    let bytes = recordings::converted(&["-t", "95", "-c:a", "pcm_s24le", "-ar", "16000"], "wav");
-    assert_eq!(bytes.len().div_ceil(1 << 20), 5, "{}", bytes.len());
+    let bytes = recordings::converted(&["-t", "115", "-c:a", "pcm_s24le", "-ar", "16000"], "wav");
+    assert_eq!((bytes.len() as u64).div_ceil(1 << 20), CHUNKS, "{}", bytes.len());
     bytes
 }
 
@@ -76,8 +78,8 @@ async fn an_address_gives_the_transcript_of_the_upload() {
     let (deployment, client) = open().await;
     let files = FileServer::start(Manner::default()).await;
     // Its index is at its end: the last chunk is needed early.
-    let mp4 = recordings::converted(&["-t", "95", "-c:a", "alac", "-ar", "44100"], "m4a");
-    assert!(mp4.len() > 3 << 20);
+    let mp4 = recordings::converted(&["-t", "115", "-c:a", "alac", "-ar", "48000", "-ac", "2"], "m4a");
+    assert!(mp4.len() > 5 << 20, "{}", mp4.len());
     for (name, bytes) in [("talk.wav", speech()), ("talk.m4a", mp4)] {
         let expected = uploaded(&client, name, &bytes).await;
         let chunks = bytes.len().div_ceil(1 << 20);
@@ -125,7 +127,7 @@ async fn a_fetch_outlives_the_process() {
             assert!(begun.elapsed() < Duration::from_secs(60), "{told}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         };
-        assert!(there < 5, "all of it is there already");
+        assert!(there < CHUNKS, "all of it is there already");
         deployment.kill();
         files.change(|manner| (manner.pause, manner.pace) = (Duration::ZERO, None));
         let before = files.asked().len();
@@ -134,7 +136,10 @@ async fn a_fetch_outlives_the_process() {
         assert!(transcript(&client, &job).await == expected, "another transcript after kill -9");
         let after = files.asked()[before..].to_vec();
         if ranges {
-            assert!(parts(&after).len() as u64 <= 5 - there, "what was there was fetched again: {after:?}");
+            assert!(
+                parts(&after).len() as u64 <= CHUNKS - there,
+                "what was there was fetched again: {after:?}"
+            );
         } else {
             assert_eq!(after.len(), 1, "{after:?}");
         }

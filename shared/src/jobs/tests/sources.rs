@@ -169,7 +169,7 @@ async fn what_can_not_be_had_leaves_nothing(place: &Place) {
     assert!(failure.detail.contains("404"), "{failure:?}");
     until_empty(&jobs, failed).await;
     // What may pass is waited for: it is due again, and not before its time.
-    files.faults(&[Some(Fault::Later(503, "600"))]);
+    files.faults(&vec![Some(Fault::Later(503, "600")); 2]);
     let waits = job(&jobs, Origin::Url(files.url("/talk")), true).await;
     let tried = |header: &JobHeader| header.source.as_ref().is_some_and(|source| source.failure.is_some());
     let header = until(&jobs, waits, tried).await;
