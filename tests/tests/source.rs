@@ -78,7 +78,10 @@ async fn an_address_gives_the_transcript_of_the_upload() {
     let (deployment, client) = open().await;
     let files = FileServer::start(Manner::default()).await;
     // Its index is at its end: the last chunk is needed early.
-    let mp4 = recordings::converted(&["-t", "115", "-c:a", "alac", "-ar", "48000", "-ac", "2"], "m4a");
+    let mp4 = recordings::converted(
+        &["-t", "115", "-c:a", "alac", "-sample_fmt", "s32p", "-ar", "48000", "-ac", "2"],
+        "m4a",
+    );
     assert!(mp4.len() > 5 << 20, "{}", mp4.len());
     for (name, bytes) in [("talk.wav", speech()), ("talk.m4a", mp4)] {
         let expected = uploaded(&client, name, &bytes).await;
