@@ -34,9 +34,9 @@ pub struct ImportArgs {
     #[arg(long, env = "SCRIPTORIUM_IMPORT_BUCKET", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub import_bucket: Option<String>,
 
-    /// Below which they are. A tenant reads in PREFIX/TENANT/ and nowhere else, a caller without a key in PREFIX/_/
-    #[arg(long, env = "SCRIPTORIUM_IMPORT_PREFIX", value_name = "PREFIX", default_value = "")]
-    pub import_prefix: String,
+    /// Below which they are. A tenant reads in PREFIX/TENANT/ and nowhere else, a caller without a key in PREFIX/_/ [default: none]
+    #[arg(long, env = "SCRIPTORIUM_IMPORT_PREFIX", value_name = "PREFIX")]
+    pub import_prefix: Option<String>,
 }
 
 impl ImportArgs {
@@ -49,7 +49,8 @@ impl ImportArgs {
 
     /// The bucket beside the one of `objects`.
     pub fn open(&self, objects: &Objects) -> Option<Imports> {
-        self.import_bucket.as_deref().map(|bucket| Imports::new(objects, bucket, &self.import_prefix))
+        let prefix = self.import_prefix.as_deref().unwrap_or_default();
+        self.import_bucket.as_deref().map(|bucket| Imports::new(objects, bucket, prefix))
     }
 }
 
@@ -66,7 +67,7 @@ mod tests {
             s3_region: "local".to_owned(),
         };
         let check = |name: Option<&str>| {
-            let imports = ImportArgs { import_bucket: name.map(str::to_owned), import_prefix: String::new() };
+            let imports = ImportArgs { import_bucket: name.map(str::to_owned), import_prefix: None };
             imports.check(&bucket).map_err(|error| error.to_string())
         };
         assert_eq!((check(None), check(Some("imports"))), (Ok(()), Ok(())));
