@@ -47,7 +47,7 @@ async fn a_job_is_made_and_its_source_is_its_own() {
     let source = header.source.clone().unwrap();
     assert_eq!(source.origin, Origin::Url(url));
     assert_eq!((source.ranges, source.version.as_deref()), (true, Some("\"1\"")));
-    assert_eq!((header.total_size, header.chunk_size), (SIZE as u64, 10 * MEGABYTE));
+    assert_eq!((header.total_size, header.chunk_size), (SIZE as u64, 15 * MEGABYTE));
     assert_eq!((header.options.language.as_deref(), header.metadata["case"].as_str()), (Some("de"), "7"));
     let asked = files.asked();
     assert_eq!((asked.len(), asked[0].range), (1, Some((0, 0))), "a look, and nothing else");
