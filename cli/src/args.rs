@@ -8,9 +8,10 @@ pub use admin::{
 };
 
 use crate::config::{
-    ApiKey, BrokerArgs, BucketArgs, CacheArgs, CacheFileArgs, CacheServiceArgs, ConfigError, DrainArgs,
-    EngineArgs, ImportArgs, JobStoreArgs, KeyArgs, LimitArgs, LimiterArgs, LogArgs, NetworkArgs, OpsArgs,
-    PartArgs, SourceArgs, StorageArgs, SweepArgs, TenantArgs, TlsArgs, WebhookArgs, with_settings,
+    AllowLlmArgs, ApiKey, BrokerArgs, BucketArgs, CacheArgs, CacheFileArgs, CacheServiceArgs, ConfigError,
+    DrainArgs, EngineArgs, ImportArgs, JobStoreArgs, KeyArgs, LimitArgs, LimiterArgs, LlmArgs, LogArgs,
+    NetworkArgs, OpsArgs, PartArgs, SourceArgs, StorageArgs, SweepArgs, TenantArgs, TlsArgs, WebhookArgs,
+    with_settings,
 };
 use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -111,6 +112,8 @@ pub struct ServeArgs {
     pub cache: CacheArgs,
     #[command(flatten)]
     pub cache_file: CacheFileArgs,
+    #[command(flatten, next_help_heading = "Language model")]
+    pub llm: LlmArgs,
     #[command(flatten, next_help_heading = "Limits and times")]
     pub limits: LimitArgs,
     #[command(flatten)]
@@ -141,6 +144,8 @@ pub struct GatewayArgs {
     pub store: JobStoreArgs,
     #[command(flatten)]
     pub bucket: BucketArgs,
+    #[command(flatten, next_help_heading = "Language model")]
+    pub llm: AllowLlmArgs,
     #[command(flatten, next_help_heading = "Limits and times")]
     pub limits: LimitArgs,
     #[command(flatten)]
@@ -171,6 +176,8 @@ pub struct WorkerArgs {
     pub cache: CacheArgs,
     #[command(flatten)]
     pub cache_service: CacheServiceArgs,
+    #[command(flatten, next_help_heading = "Language model")]
+    pub llm: LlmArgs,
     #[command(flatten, next_help_heading = "Limits and times")]
     pub part: PartArgs,
     #[command(flatten)]
@@ -189,6 +196,8 @@ pub struct CoordinatorArgs {
     pub store: JobStoreArgs,
     #[command(flatten)]
     pub bucket: BucketArgs,
+    #[command(flatten, next_help_heading = "Language model")]
+    pub llm: LlmArgs,
     #[command(flatten, next_help_heading = "Limits and times")]
     pub sweep: SweepArgs,
     #[command(flatten)]

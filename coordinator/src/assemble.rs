@@ -4,6 +4,7 @@
 //! may show in it: the same recording cut otherwise must give the same bytes.
 
 use crate::coverage::{Kind, coverage};
+use scriptorium_contracts::correction::LlmOutcome;
 use scriptorium_contracts::job::{ChunkRange, TranscriptSummary};
 use scriptorium_contracts::media::MediaInfo;
 use scriptorium_contracts::transcript::{
@@ -21,6 +22,23 @@ pub enum AssembleError {
     NoRate,
     #[error("chunk {chunk} claims positions beyond any recording")]
     Overflow { chunk: u32 },
+}
+
+/// Corrected texts by the numbers of their segments, and what else came of asking for them.
+#[derive(Debug, Default, PartialEq)]
+pub struct Corrections {
+    pub texts: BTreeMap<u32, String>,
+    pub outcome: LlmOutcome,
+}
+
+/// What [`Assembler::finish`] gives.
+#[derive(Debug, PartialEq)]
+pub struct Assembled {
+    pub transcript: Transcript,
+    pub corrections: Corrections,
+    pub summary: TranscriptSummary,
+    /// 0 unless two machines disagreed.
+    pub seams_mended: u32,
 }
 
 /// Collects the chunks of one job.
@@ -43,6 +61,9 @@ pub struct Assembler {
     text: Joined,
     engine: String,
     model: String,
+    /// Corrected texts by the numbers of their segments, where chunks were corrected one by one.
+    corrected: BTreeMap<u32, String>,
+    llm: LlmOutcome,
     /// `None` until a chunk was asked for times of words; `false` once one could not give them.
     word_timestamps: Option<bool>,
     /// Stretches that two passages claimed or none did; 0 unless two machines disagreed.
@@ -68,6 +89,8 @@ impl Assembler {
             text: Joined::default(),
             engine: String::new(),
             model: String::new(),
+            corrected: BTreeMap::new(),
+            llm: LlmOutcome::default(),
             word_timestamps: None,
             seams_mended: 0,
         })
@@ -99,6 +122,9 @@ impl Assembler {
         }
         self.engine.clone_from(&result.engine);
         self.model.clone_from(&result.model);
+        if let Some(llm) = &result.llm {
+            self.llm = std::mem::take(&mut self.llm).plus(llm.clone());
+        }
         if let Some(given) = result.word_timestamps {
             self.word_timestamps = Some(given && self.word_timestamps.unwrap_or(true));
         }
@@ -168,11 +194,16 @@ impl Assembler {
         }
         self.text.push(text, language);
         self.ledger.push((Kind::Transcribed, start, end));
+        let id = self.segments.len() as u32;
+        if let Some(corrected) = &said.corrected {
+            self.corrected.insert(id, corrected.clone());
+        }
         self.segments.push(Segment {
-            id: self.segments.len() as u32,
+            id,
             start: seconds(start),
             end: seconds(end),
             text: text.to_owned(),
+            raw_text: None,
             avg_logprob: said.avg_logprob,
             no_speech_prob: said.no_speech_prob,
             language: language.map(str::to_owned),
@@ -197,8 +228,9 @@ impl Assembler {
         u64::try_from(exact).unwrap_or(u64::MAX)
     }
 
-    /// The transcript, its summary for the job's header, and how many seams had to be mended.
-    pub fn finish(mut self) -> (Transcript, TranscriptSummary, u32) {
+    /// The transcript as it was heard, what was corrected already, its summary for the job's header, and how many seams had to be
+    /// mended.
+    pub fn finish(mut self) -> Assembled {
         if self.origin > self.covered {
             let reason = if self.failed_before { GapReason::Failed } else { GapReason::Damaged };
             self.seams_mended += u32::from(!self.failed_before);
@@ -221,10 +253,12 @@ impl Assembler {
             segments: self.segments.len() as u32,
             gaps: self.gaps.iter().take(SUMMARY_GAPS).cloned().collect(),
             coverage,
+            correction: None,
         };
         let transcript = Transcript {
             version: scriptorium_contracts::message::VERSION,
             text: self.text.0,
+            raw_text: None,
             language,
             duration,
             segments: self.segments,
@@ -234,8 +268,10 @@ impl Assembler {
             engine: self.engine,
             model: self.model,
             word_timestamps: self.word_timestamps,
+            correction: None,
         };
-        (transcript, summary, self.seams_mended)
+        let corrections = Corrections { texts: self.corrected, outcome: self.llm };
+        Assembled { transcript, corrections, summary, seams_mended: self.seams_mended }
     }
 }
 

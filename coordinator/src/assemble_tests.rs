@@ -21,6 +21,7 @@ fn passage(start: i64, end: i64, language: &str, text: &str) -> PassageResult {
         avg_logprob: -0.25,
         no_speech_prob: 0.125,
         words: Vec::new(),
+        corrected: None,
     };
     PassageResult {
         start,
@@ -41,6 +42,7 @@ fn chunk(frames: u64, passages: Vec<PassageResult>) -> ChunkResult {
         engine: "whisper".to_owned(),
         model: "tiny.en".to_owned(),
         word_timestamps: None,
+        llm: None,
     }
 }
 
@@ -60,13 +62,16 @@ fn chunks_do_not_show() {
     cut.push(1, range(10), Some(&chunk(3_000, vec![passage(1_000, 7_000, "en", "two")]))).unwrap();
     cut.push(2, range(10), Some(&chunk(4_000, Vec::new()))).unwrap();
 
-    let (whole, _, mended) = whole.finish();
+    let Assembled { transcript: whole, seams_mended: mended, .. } = whole.finish();
     assert_eq!(mended, 0);
     assert_eq!(whole.text, "one two");
     assert_eq!(whole.duration, 10.0);
     assert_eq!((whole.segments[1].start, whole.segments[1].end), (4.0, 10.0));
     assert!(whole.gaps.is_empty());
-    assert_eq!(serde_json::to_string(&whole).unwrap(), serde_json::to_string(&cut.finish().0).unwrap());
+    assert_eq!(
+        serde_json::to_string(&whole).unwrap(),
+        serde_json::to_string(&cut.finish().transcript).unwrap()
+    );
 }
 
 #[test]
@@ -80,13 +85,13 @@ fn a_failed_chunk_leaves_a_gap_and_shifts_nothing() {
         last.absolute_start = start;
         assembler.push(2, range(30), Some(&last)).unwrap();
     }
-    let (transcript, summary, mended) = exact.finish();
+    let Assembled { transcript, summary, seams_mended: mended, .. } = exact.finish();
     assert_eq!(mended, 0);
     assert_eq!(transcript.gaps, [Gap { start: 3.0, end: 6.0, reason: GapReason::Failed }]);
     assert_eq!(transcript.segments[1].start, 6.0);
     assert_eq!(transcript.duration, 9.0);
     assert_eq!(summary.gaps, transcript.gaps);
-    assert_eq!(estimated.finish().0, transcript);
+    assert_eq!(estimated.finish().transcript, transcript);
 }
 
 #[test]
@@ -95,7 +100,7 @@ fn seams_that_do_not_fit_are_counted_and_nothing_is_said_twice() {
     assembler.push(0, range(10), Some(&chunk(3_000, vec![passage(0, 3_000, "en", "one")]))).unwrap();
     let overlapping = vec![passage(-1_000, 0, "en", "one"), passage(500, 3_000, "en", "two")];
     assembler.push(1, range(10), Some(&chunk(3_000, overlapping))).unwrap();
-    let (transcript, _, mended) = assembler.finish();
+    let Assembled { transcript, seams_mended: mended, .. } = assembler.finish();
     assert_eq!(transcript.text, "one two");
     assert_eq!(mended, 2);
     assert_eq!(transcript.gaps, [Gap { start: 3.0, end: 3.5, reason: GapReason::Damaged }]);
@@ -110,8 +115,8 @@ fn the_language_is_the_one_with_most_seconds() {
         passage(2_000, 5_000, "en", "three"),
     ];
     assembler.push(0, range(10), Some(&chunk(5_000, passages))).unwrap();
-    assert_eq!(assembler.finish().0.language, "en");
-    let (nothing, _, _) = Assembler::new(media()).unwrap().finish();
+    assert_eq!(assembler.finish().transcript.language, "en");
+    let nothing = Assembler::new(media()).unwrap().finish().transcript;
     assert_eq!((nothing.language.as_str(), nothing.text.as_str()), ("auto", ""));
 }
 
@@ -123,7 +128,7 @@ fn the_language_is_that_of_most_speech_not_of_the_longest_passages() {
     german.segments[0].end_ms = 1_000;
     english.segments[0].end_ms = 4_000;
     assembler.push(0, range(10), Some(&chunk(15_000, vec![german, english]))).unwrap();
-    assert_eq!(assembler.finish().0.language, "en");
+    assert_eq!(assembler.finish().summary.language, "en");
 }
 
 #[test]
@@ -132,7 +137,10 @@ fn damage_is_a_gap_and_absurd_positions_are_refused() {
     let mut result = chunk(3_000, vec![passage(0, 3_000, "en", "one")]);
     result.damaged = vec![DamagedFrames { start: 1_000, end: 1_500 }];
     assembler.push(0, range(10), Some(&result)).unwrap();
-    assert_eq!(assembler.finish().0.gaps, [Gap { start: 1.0, end: 1.5, reason: GapReason::Damaged }]);
+    assert_eq!(
+        assembler.finish().transcript.gaps,
+        [Gap { start: 1.0, end: 1.5, reason: GapReason::Damaged }]
+    );
 
     for result in [chunk(u64::MAX, Vec::new()), chunk(0, vec![passage(-5, 0, "en", "x")])] {
         let mut assembler = Assembler::new(media()).unwrap();
@@ -155,7 +163,7 @@ fn words_get_absolute_times() {
     assembler
         .push(1, range(10), Some(&ChunkResult { word_timestamps: Some(true), ..chunk(7_000, vec![spoken]) }))
         .unwrap();
-    let (transcript, _, mended) = assembler.finish();
+    let Assembled { transcript, seams_mended: mended, .. } = assembler.finish();
     assert_eq!((mended, transcript.word_timestamps), (0, Some(true)));
     assert_eq!(transcript.segments[0].words, []);
     let words = serde_json::to_value(&transcript.segments[1].words).unwrap();
@@ -175,7 +183,7 @@ fn words_stay_in_order_and_within_their_segment() {
         vec![word(0, 2_000, "a"), word(1_500, 1_400, " b"), word(u64::MAX, u64::MAX, " c"), word(0, 0, " d")];
     let mut assembler = Assembler::new(media()).unwrap();
     assembler.push(0, range(10), Some(&chunk(5_000, vec![spoken]))).unwrap();
-    let (transcript, ..) = assembler.finish();
+    let Assembled { transcript, .. } = assembler.finish();
     let times: Vec<_> = transcript.segments[0].words.iter().map(|word| (word.start, word.end)).collect();
     assert_eq!(times, [(1.0, 2.0), (2.0, 2.0), (5.0, 5.0), (5.0, 5.0)]);
 }
@@ -188,9 +196,32 @@ fn one_chunk_without_times_of_words_is_told() {
             let result = ChunkResult { word_timestamps, ..chunk(1_000, Vec::new()) };
             assembler.push(at as u32, range(10), Some(&result)).unwrap();
         }
-        assembler.finish().0.word_timestamps
+        assembler.finish().transcript.word_timestamps
     };
     assert_eq!(told(&[None, None]), None);
     assert_eq!(told(&[Some(true), Some(true)]), Some(true));
     assert_eq!(told(&[Some(true), Some(false), Some(true)]), Some(false));
+}
+
+/// Corrections of chunks go their own way: the transcript as it was heard is the same with them and without.
+#[test]
+fn corrections_are_kept_apart_from_what_was_heard() {
+    let assembled = |corrected: Option<&str>| {
+        let mut assembler = Assembler::new(media()).unwrap();
+        let mut result =
+            chunk(2_000, vec![passage(0, 1_000, "en", "one"), passage(1_000, 2_000, "en", " too")]);
+        result.passages[1].segments[0].corrected = corrected.map(str::to_owned);
+        result.llm =
+            corrected.map(|_| LlmOutcome { model: "m".to_owned(), refused: 1, ..LlmOutcome::default() });
+        let nothing = chunk(1_000, vec![passage(0, 1_000, "en", " ")]);
+        assembler.push(0, range(10), Some(&nothing)).unwrap();
+        assembler.push(1, range(10), Some(&result)).unwrap();
+        assembler.push(2, range(10), Some(&result)).unwrap();
+        assembler.finish()
+    };
+    let (raw, with) = (assembled(None), assembled(Some("Too.")));
+    assert_eq!(with.transcript, raw.transcript);
+    assert_eq!(with.corrections.texts, [(1, "Too.".to_owned()), (3, "Too.".to_owned())].into());
+    assert_eq!(with.corrections.outcome.refused, 2);
+    assert_eq!(raw.corrections, Corrections::default());
 }

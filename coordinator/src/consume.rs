@@ -1,6 +1,7 @@
 //! Takes messages from the coordinator's queue.
 
-use crate::assembly::assemble;
+use crate::assembly::{Handled, assemble};
+use crate::correct::Desk;
 use crate::merge::merge;
 use futures::future::BoxFuture;
 use scriptorium_contracts::JobId;
@@ -8,21 +9,28 @@ use scriptorium_contracts::failure::{Failure, FailureCode};
 use scriptorium_contracts::job::Input;
 use scriptorium_contracts::message::{CoordinatorMessage, Report, WorkerReport};
 use scriptorium_shared::jobs::{Jobs, JobsError};
+use scriptorium_shared::llm::Llm;
 use scriptorium_shared::queue::{Delivery, QueueError, Topic};
+use std::sync::Arc;
 use thiserror::Error;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
+/// Transcripts that are with a language model at once, besides the messages of [`CoordinatorConfig::parallel`].
+const CORRECTED_AT_ONCE: usize = 8;
+
 #[derive(Clone, Debug)]
 pub struct CoordinatorConfig {
     /// Messages handled at once.
     pub parallel: usize,
+    /// Corrects transcripts of jobs that ask for it.
+    pub llm: Option<Arc<Llm>>,
 }
 
 impl Default for CoordinatorConfig {
     fn default() -> Self {
-        Self { parallel: 16 }
+        Self { parallel: 16, llm: None }
     }
 }
 
@@ -39,7 +47,8 @@ pub fn run(
     shutdown: CancellationToken,
 ) -> BoxFuture<'static, Result<(), CoordinatorError>> {
     Box::pin(async move {
-        let parallel = config.parallel.max(1);
+        let parallel = config.parallel.max(1) + CORRECTED_AT_ONCE;
+        let desk = Desk::new(config.llm, CORRECTED_AT_ONCE, shutdown.clone());
         let mut messages = jobs.queue.consume(Topic::Coordinator, parallel).await?;
         let mut running = JoinSet::new();
         loop {
@@ -47,7 +56,7 @@ pub fn run(
                 () = shutdown.cancelled() => break,
                 Some(ended) = running.join_next() => log_panic(ended),
                 delivery = messages.next(), if running.len() < parallel => match delivery {
-                    Some(delivery) => { running.spawn(handle(jobs.clone(), delivery)); }
+                    Some(delivery) => { running.spawn(handle(jobs.clone(), desk.clone(), delivery)); }
                     None => break,
                 },
             }
@@ -65,7 +74,7 @@ fn log_panic(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-async fn handle(jobs: Jobs, delivery: Delivery) {
+async fn handle(jobs: Jobs, desk: Desk, delivery: Delivery) {
     let message: CoordinatorMessage = match serde_json::from_slice(&delivery.payload) {
         Ok(message) => message,
         Err(problem) => {
@@ -87,9 +96,11 @@ async fn handle(jobs: Jobs, delivery: Delivery) {
             Err(JobsError::NoSuchJob(_)) => Ok(()),
             outcome => outcome,
         },
-        CoordinatorMessage::Assemble { job, epoch, .. } => match assemble(&jobs, job, epoch).await {
+        CoordinatorMessage::Assemble { job, epoch, .. } => match assemble(&jobs, &desk, job, epoch).await {
             Err(JobsError::NoSuchJob(job)) => clear(&jobs, job, true).await,
-            outcome => outcome,
+            Ok(Handled::PutOff) => return settle(delivery.retry_later().await),
+            Ok(Handled::Done) => Ok(()),
+            Err(problem) => Err(problem),
         },
     };
     match outcome {

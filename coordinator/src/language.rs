@@ -108,6 +108,7 @@ mod tests {
                 avg_logprob: -0.2,
                 no_speech_prob: 0.0,
                 words: Vec::new(),
+                corrected: None,
             }],
             failed: false,
         };
@@ -119,6 +120,7 @@ mod tests {
             engine: String::new(),
             model: String::new(),
             word_timestamps: None,
+            llm: None,
         }
     }
 

@@ -3,10 +3,11 @@
 mod assemble;
 mod assembly;
 mod consume;
+mod correct;
 mod coverage;
 mod language;
 mod merge;
 mod redo;
 
-pub use assemble::{AssembleError, Assembler};
+pub use assemble::{AssembleError, Assembled, Assembler, Corrections};
 pub use consume::{CoordinatorConfig, CoordinatorError, run};

@@ -90,6 +90,7 @@ impl<'a> Merged<'a> {
             engine: String::new(),
             model: String::new(),
             word_timestamps: None,
+            llm: None,
         };
         Self { plan, result }
     }
@@ -103,6 +104,10 @@ impl<'a> Merged<'a> {
                 self.result.engine = result.engine;
                 self.result.model = result.model;
                 self.result.word_timestamps = result.word_timestamps;
+                self.result.llm = match (self.result.llm.take(), result.llm) {
+                    (Some(before), Some(llm)) => Some(before.plus(llm)),
+                    (one, other) => one.or(other),
+                };
             }
             None => {
                 let passages = self.plan.passages.iter().skip(part.first as usize).take(part.count as usize);
@@ -127,6 +132,7 @@ impl<'a> Merged<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use scriptorium_contracts::correction::LlmOutcome;
     use scriptorium_contracts::plan::PassagePlan;
     use scriptorium_contracts::transcript::DamagedFrames;
 
@@ -165,6 +171,7 @@ mod tests {
             engine: "whisper".to_owned(),
             model: "tiny".to_owned(),
             word_timestamps: None,
+            llm: Some(LlmOutcome { unanswered: 2, ..LlmOutcome::default() }),
         };
         let mut merged = Merged::new(&plan);
         merged.push(&part(0, 1), Some(done(0)));
@@ -172,6 +179,7 @@ mod tests {
         merged.push(&part(2, 1), Some(done(20)));
         let result = merged.finish();
         assert_eq!((result.frames, result.absolute_start), (30, Some(7)));
+        assert_eq!(result.llm.unwrap().unanswered, 4);
         let spans: Vec<_> =
             result.passages.iter().map(|passage| (passage.start, passage.end, passage.failed)).collect();
         assert_eq!(spans, [(0, 10, false), (10, 20, true), (20, 30, false)]);

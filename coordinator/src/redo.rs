@@ -68,6 +68,9 @@ impl Redone {
         }
         if let Some(redone) = object::<PartResult>(jobs, &objects::redone_key(self.job, chunk)).await? {
             replace(result, redone.passages);
+            if let Some(llm) = redone.llm {
+                result.llm = Some(result.llm.take().unwrap_or_default().plus(llm));
+            }
         }
         Ok(())
     }

@@ -47,6 +47,8 @@ pub struct GatewayConfig {
     pub webhooks: Option<Reach>,
     /// Looks at recordings that are to be fetched; `None`: jobs with an address are refused.
     pub sources: Option<Fetcher>,
+    /// Whether there is a language model, and jobs may ask for corrections by it.
+    pub llm: bool,
     /// Bounds of the sizer, for `chunk_size_mb: "auto"` and for recordings that come in one piece.
     pub sizer: SizerLimits,
     /// Megabytes of recordings sent in one piece that lie in memory at once; further ones wait, then are refused with 503. An
@@ -99,6 +101,7 @@ impl Default for GatewayConfig {
             limits: Limits::default(),
             webhooks: None,
             sources: None,
+            llm: false,
             sizer: SizerLimits::default(),
             upload_memory_mb: 256,
             min_upload_rate: 32 << 10,

@@ -6,8 +6,8 @@ use crate::hosts;
 use crate::panics;
 use crate::problem::{Code, Problem};
 use crate::routes::{
-    cancel, docs, error_page, health, init, jobs, notice, openai, retry, source, status, stream, transcript,
-    upload, urls, webhooks,
+    cancel, docs, edits, error_page, health, init, jobs, notice, openai, retry, source, status, stream,
+    transcript, upload, urls, webhooks,
 };
 use crate::spec::{Address, Document, Door, Routes};
 use crate::state::App;
@@ -51,6 +51,7 @@ fn routes() -> (Routers, Document) {
         .get("/jobs/{id}", status::of_job, status::describe_of_job)
         .delete("/jobs/{id}", jobs::delete, jobs::describe_delete)
         .get("/jobs/{id}/transcript", transcript::transcript, transcript::describe)
+        .post("/jobs/{id}/edits/{edit}/revert", edits::revert, edits::describe)
         .get("/api/transcripts/{id}", upload::get, upload::describe_get)
         .get("/jobs/{id}/webhooks", webhooks::list, webhooks::describe_list)
         .post("/jobs/{id}/webhooks/{webhook}/redeliver", webhooks::redeliver, webhooks::describe_redeliver)

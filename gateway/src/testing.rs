@@ -1,7 +1,9 @@
 //! Records for the tests of the pure parts.
 #![allow(clippy::unwrap_used)]
 
+use scriptorium_contracts::correction::CorrectionSummary;
 use scriptorium_contracts::job::{self, JobHeader, JobOptions, Layout, Limits, MEGABYTE, NewJob};
+use scriptorium_contracts::job::{LlmMode, TranscriptSummary};
 use scriptorium_contracts::{JobId, Timestamp};
 use uuid::Uuid;
 
@@ -19,4 +21,24 @@ pub fn header(chunks: u64) -> JobHeader {
         source: None,
     };
     job::create(new, Timestamp(1_000_000)).header
+}
+
+/// Of a transcript that a language model had for so long.
+pub fn corrected_summary(waited_ms: u64) -> TranscriptSummary {
+    let correction = CorrectionSummary {
+        mode: LlmMode::PostProcess,
+        edits: 1,
+        usage: Default::default(),
+        refused_segments: 0,
+        unanswered_segments: 0,
+        waited_ms,
+    };
+    TranscriptSummary {
+        language: "en".into(),
+        duration: 3.0,
+        segments: 1,
+        gaps: Vec::new(),
+        coverage: None,
+        correction: Some(correction),
+    }
 }

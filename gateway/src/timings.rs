@@ -6,7 +6,7 @@ use scriptorium_contracts::job::{JobHeader, JobState};
 use serde::Serialize;
 
 /// From the creation of the job to its end; of a job under way to the end of the chunk that ended last. `total` is the sum of
-/// the five that follow it.
+/// the six that follow it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Timings {
     pub total: f64,
@@ -18,7 +18,9 @@ pub struct Timings {
     pub decode: f64,
     /// The rest of that time.
     pub engine: f64,
-    /// After the last chunk: passages done again, and putting the transcript together.
+    /// While a language model had the text that it corrects: the chunk's, or the whole one.
+    pub llm: f64,
+    /// After the last chunk, but for the language model: passages done again, and putting the transcript together.
     pub assembly: f64,
     /// Of all chunks and tries, added up: more than the times above where workers were at it side by side.
     pub work: WorkSeconds,
@@ -28,6 +30,7 @@ pub struct Timings {
 pub struct WorkSeconds {
     pub decode: f64,
     pub engine: f64,
+    pub llm: f64,
 }
 
 impl Timings {
@@ -43,24 +46,32 @@ impl Timings {
             | JobState::Cancelled
             | JobState::Expired => header.finished_at.unwrap_or(path.ended_at),
         };
-        let assembly_ms = assembled_until.since(path.ended_at);
+        let after_ms = assembled_until.since(path.ended_at);
+        let correction = header.summary.as_ref().and_then(|summary| summary.correction);
+        let corrected_ms = correction.map_or(0, |correction| correction.waited_ms).min(after_ms);
         let work = path.work;
         // Parts are done side by side: what their workers took is more than what passed meanwhile.
-        let all = u128::from(work.decode_ms) + u128::from(work.engine_ms);
-        let decode = (u128::from(path.processing_ms) * u128::from(work.decode_ms)).checked_div(all);
-        let decode_ms = decode.and_then(|decode| u64::try_from(decode).ok()).unwrap_or(0);
-        let engine_ms = path.processing_ms.saturating_sub(decode_ms);
-        let parts = [path.upload_ms, path.queue_ms, decode_ms, engine_ms, assembly_ms];
+        let all = u128::from(work.decode_ms) + u128::from(work.engine_ms) + u128::from(work.llm_ms);
+        let share = |of: u64| {
+            let share = (u128::from(path.processing_ms) * u128::from(of)).checked_div(all);
+            share.and_then(|share| u64::try_from(share).ok()).unwrap_or(0)
+        };
+        let (decode_ms, chunk_llm_ms) = (share(work.decode_ms), share(work.llm_ms));
+        let engine_ms = path.processing_ms.saturating_sub(decode_ms).saturating_sub(chunk_llm_ms);
+        let (llm_ms, assembly_ms) = (chunk_llm_ms.saturating_add(corrected_ms), after_ms - corrected_ms);
+        let parts = [path.upload_ms, path.queue_ms, decode_ms, engine_ms, llm_ms, assembly_ms];
         Some(Self {
             total: seconds(parts.into_iter().fold(0, u64::saturating_add)),
             upload: seconds(path.upload_ms),
             queue: seconds(path.queue_ms),
             decode: seconds(decode_ms),
             engine: seconds(engine_ms),
+            llm: seconds(llm_ms),
             assembly: seconds(assembly_ms),
             work: WorkSeconds {
                 decode: seconds(header.work.decode_ms),
                 engine: seconds(header.work.engine_ms),
+                llm: seconds(header.work.llm_ms.saturating_add(corrected_ms)),
             },
         })
     }
@@ -99,7 +110,17 @@ mod tests {
         assert_eq!((timings.upload, timings.queue, timings.assembly), (7.0, 0.25, 0.5));
         assert_eq!((timings.decode, timings.engine), (0.333, 3.667));
         assert_eq!(timings.total, 11.75);
-        assert_eq!(timings.work, WorkSeconds { decode: 4.0, engine: 90.0 });
+        assert_eq!(timings.work, WorkSeconds { decode: 4.0, engine: 90.0, llm: 0.0 });
+        // A language model had the chunk's text for a while, and then the whole one.
+        let mut corrected = header.clone();
+        if let Some(path) = &mut corrected.path {
+            path.work.llm_ms = 4_000;
+        }
+        corrected.work.llm_ms = 6_000;
+        corrected.summary = Some(testing::corrected_summary(300));
+        let timings = Timings::of(&corrected, Timestamp(0)).unwrap();
+        assert_eq!((timings.decode, timings.engine, timings.llm), (0.25, 2.75, 1.3));
+        assert_eq!((timings.assembly, timings.total, timings.work.llm), (0.2, 11.75, 6.3));
         // Workers of an earlier version tell nothing of their work; and under way, nothing is put together yet.
         header.state = JobState::Processing;
         header.finished_at = None;

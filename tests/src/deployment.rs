@@ -13,9 +13,14 @@ pub enum Deployment {
 }
 
 impl Deployment {
+    /// Whether this run is that on the roles.
+    pub fn is_roles() -> bool {
+        std::env::var("SCRIPTORIUM_TEST_ROLES").is_ok_and(|value| value == "1")
+    }
+
     /// `serve`, or two of each role where `SCRIPTORIUM_TEST_ROLES` is 1. `settings` are environment variables.
     pub async fn start(settings: &[(&str, &str)]) -> Self {
-        if std::env::var("SCRIPTORIUM_TEST_ROLES").is_ok_and(|value| value == "1") {
+        if Self::is_roles() {
             Self::Roles(Box::new(Stack::start(&Plan::pairs(settings)).await))
         } else {
             Self::Serve(Box::new(Server::start(settings).await))

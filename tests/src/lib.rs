@@ -12,6 +12,7 @@ pub mod deployment;
 pub mod dice;
 pub mod files;
 pub mod patient;
+pub mod proofreader;
 pub mod proxy;
 pub mod python;
 pub mod receiver;

@@ -49,7 +49,7 @@ async fn a_doubtful_passage_is_done_again_in_the_recordings_language() {
     assert!(at_first.iter().any(|text| !whole.contains(text.as_str())), "nothing was done again");
 
     // The language is found passage by passage: it depends on nothing else. On the roles `real` and `chaos` ask that.
-    if std::env::var_os("SCRIPTORIUM_TEST_ROLES").is_some() {
+    if Deployment::is_roles() {
         return;
     }
     let (backwards, _) = transcript("2", 3, |chunks| (0..chunks).rev().collect()).await;

@@ -19,6 +19,9 @@ async fn the_server_keeps_what_its_document_promises() {
         ("SCRIPTORIUM_WEBHOOK_SECRET", "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz"),
         // So that a `source_url` is one that can be fetched: the hooks name the server's own document.
         ("SCRIPTORIUM_SOURCE_ALLOW_PRIVATE", "true"),
+        // So that `use_llm` is taken. Nobody is asked: no recording has speech.
+        ("SCRIPTORIUM_LLM_BASE_URL", "http://127.0.0.1:9/v1"),
+        ("SCRIPTORIUM_LLM_MODEL", "none"),
         // Streams of jobs that nobody uploads would be waited for.
         ("SCRIPTORIUM_STREAM_TIMEOUT_SECONDS", "1"),
     ])

@@ -7,6 +7,7 @@ use crate::task::{self, TaskContext};
 use futures::future::BoxFuture;
 use scriptorium_contracts::failure::{Failure, FailureCode};
 use scriptorium_contracts::message::{ChunkTask, CoordinatorMessage, Report, VERSION, Work, WorkerReport};
+use scriptorium_shared::llm::Llm;
 use scriptorium_shared::objects::Objects;
 use scriptorium_shared::queue::{Delivery, Queue, QueueError, Topic};
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub struct WorkerConfig {
     pub slots: usize,
     /// A chunk with more audio than this is divided into parts of at most this length, which many workers take.
     pub part_length: Duration,
+    /// Corrects the text of chunks whose jobs ask for it.
+    pub llm: Option<Arc<Llm>>,
 }
 
 #[derive(Debug, Error)]

@@ -7,6 +7,7 @@ mod answers;
 mod cache;
 mod chunk_source;
 mod consume;
+mod correct;
 pub mod engine;
 mod meter;
 mod parts;

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 pub(crate) struct Meter {
     /// Milliseconds in which windows were with the engine.
     engine_ms: AtomicU64,
+    /// Milliseconds in which text was with a language model.
+    llm_ms: AtomicU64,
     windows: AtomicU32,
     /// Of the windows.
     cache_hits: AtomicU32,
@@ -17,7 +19,12 @@ pub(crate) struct Meter {
 impl Meter {
     /// The time until this is dropped is the engine's.
     pub fn engine(&self) -> Busy<'_> {
-        Busy { meter: self, since: Instant::now() }
+        Busy { milliseconds: &self.engine_ms, since: Instant::now() }
+    }
+
+    /// Likewise the language model's.
+    pub fn llm(&self) -> Busy<'_> {
+        Busy { milliseconds: &self.llm_ms, since: Instant::now() }
     }
 
     /// A window has its text; `known`: from the cache.
@@ -30,9 +37,11 @@ impl Meter {
     pub fn work(&self, took: Duration) -> Work {
         let whole = milliseconds(took);
         let engine_ms = self.engine_ms.load(Ordering::Relaxed).min(whole);
+        let llm_ms = self.llm_ms.load(Ordering::Relaxed).min(whole - engine_ms);
         Work {
-            decode_ms: whole - engine_ms,
+            decode_ms: whole - engine_ms - llm_ms,
             engine_ms,
+            llm_ms,
             windows: self.windows.load(Ordering::Relaxed),
             cache_hits: self.cache_hits.load(Ordering::Relaxed),
         }
@@ -40,13 +49,13 @@ impl Meter {
 }
 
 pub(crate) struct Busy<'a> {
-    meter: &'a Meter,
+    milliseconds: &'a AtomicU64,
     since: Instant,
 }
 
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        self.meter.engine_ms.fetch_add(milliseconds(self.since.elapsed()), Ordering::Relaxed);
+        self.milliseconds.fetch_add(milliseconds(self.since.elapsed()), Ordering::Relaxed);
     }
 }
 
@@ -72,6 +81,13 @@ mod tests {
         let work = meter.work(took);
         assert!(work.engine_ms >= 40 && work.decode_ms >= 38, "{work:?}");
         assert_eq!(u128::from(work.engine_ms + work.decode_ms), took.as_millis());
+        let busy = meter.llm();
+        std::thread::sleep(Duration::from_millis(20));
+        drop(busy);
+        let took = begun.elapsed();
+        let work = meter.work(took);
+        assert!(work.llm_ms >= 20 && work.llm_ms < work.engine_ms, "{work:?}");
+        assert_eq!(u128::from(work.engine_ms + work.decode_ms + work.llm_ms), took.as_millis());
         for known in [true, false, true] {
             meter.window(known);
         }

@@ -57,6 +57,7 @@ pub(crate) async fn perform(
         engine: info.engine.to_owned(),
         model: info.model,
         word_timestamps: word_timestamps(context, task),
+        llm: transcribed.llm,
     };
     write(context, &objects::part_key(task.job, task.chunk, part.first, part.count), &result).await?;
     Ok(Report::PartCompleted {})

@@ -195,6 +195,7 @@ fn append(passage: &mut PassageResult, Written { start, text, language_probabili
             avg_logprob: segment.avg_logprob,
             no_speech_prob: segment.no_speech_prob,
             words: segment.words.into_iter().map(word).collect(),
+            corrected: None,
         });
     }
 }

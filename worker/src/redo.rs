@@ -39,6 +39,7 @@ pub(crate) async fn perform(
         engine: info.engine.to_owned(),
         model: info.model,
         word_timestamps: word_timestamps(context, task),
+        llm: transcribed.llm,
     };
     write(context, &objects::redone_key(task.job, task.chunk), &result).await?;
     Ok(Report::Redone {})

@@ -4,6 +4,7 @@ use crate::answers::Answers;
 use crate::cache::WindowCache;
 use crate::chunk_source::ChunkSource;
 use crate::consume::{PublishError, WorkerConfig, publish};
+use crate::correct::correct;
 use crate::engine::{Engine, EngineError};
 use crate::meter::Meter;
 use crate::parts;
@@ -11,6 +12,7 @@ use crate::passage::{self, Piece};
 use crate::redo;
 use crate::slots::Slots;
 use bytes::Bytes;
+use scriptorium_contracts::correction::LlmOutcome;
 use scriptorium_contracts::failure::{Failure, FailureCode};
 use scriptorium_contracts::message::{ChunkTask, Report};
 use scriptorium_contracts::transcript::{ChunkResult, DamagedFrames, PassageResult};
@@ -178,6 +180,7 @@ async fn perform(
         engine: info.engine.to_owned(),
         model: info.model,
         word_timestamps: word_timestamps(context, task),
+        llm: transcribed.llm,
     };
     Ok(Report::Completed { result: Box::new(result) })
 }
@@ -191,9 +194,11 @@ pub(crate) fn word_timestamps(context: &TaskContext, task: &ChunkTask) -> Option
 pub(crate) struct Transcribed {
     pub passages: Vec<PassageResult>,
     pub damaged: Vec<DamagedFrames>,
+    /// What came of asking for corrections.
+    pub llm: Option<LlmOutcome>,
 }
 
-/// Decodes and transcribes passages, one after the other.
+/// Decodes and transcribes passages, one after the other, and has their text corrected if the job asks for it.
 pub(crate) async fn transcribe(
     context: &TaskContext,
     task: &ChunkTask,
@@ -210,7 +215,9 @@ pub(crate) async fn transcribe(
     let (decoded, written) = tokio::join!(decode, write);
     // The decoder's error is the cause where both failed.
     let damaged = decoded??;
-    Ok(Transcribed { passages: written?, damaged })
+    let mut passages = written?;
+    let llm = correct(context, task, &mut passages, meter).await;
+    Ok(Transcribed { passages, damaged, llm })
 }
 
 /// The job's init section: from this worker's memory, from the object store, or by looking at the recording.

@@ -7,6 +7,7 @@ mod cache;
 mod engine;
 mod file;
 mod limits;
+mod llm;
 mod log;
 mod network;
 mod openai;
@@ -24,6 +25,7 @@ pub use cache::{CacheArgs, CacheFileArgs, CacheServiceArgs};
 pub use engine::{EngineArgs, EngineChoice, EngineKind};
 pub use file::with_settings;
 pub use limits::{LimitArgs, parallel_chunks};
+pub use llm::{AllowLlmArgs, LlmArgs, load_llm};
 pub use log::{LogArgs, LogFormat};
 pub use network::NetworkArgs;
 pub use openai::OpenAiArgs;
@@ -73,17 +75,19 @@ pub enum ConfigError {
          SCRIPTORIUM_OPENAI_API_KEY), or name another server with --openai-base-url"
     )]
     NoApiKey,
+    #[error("{option}: the address has a name or a password; give the key by its own variable")]
+    BaseUrlPassword { option: &'static str },
+    #[error("{option}: give one key, or one for each address")]
+    ApiKeys { option: &'static str },
     #[error(
-        "--openai-base-url: the address has a name or a password; give the key as SCRIPTORIUM_OPENAI_API_KEY"
-    )]
-    BaseUrlPassword,
-    #[error("--openai-api-key: give one key, or one for each address of --openai-base-url")]
-    ApiKeys,
-    #[error(
-        "--engine openai needs --redis-url: the calls of all workers are counted there, so that together they keep the \
-         service's limits"
+        "--engine openai and --llm-base-url need --redis-url: the calls of all workers are counted there, so that together \
+         they keep the service's limits"
     )]
     NoCommonLimits,
+    #[error("--llm-base-url without --llm-model: say which model of the service is to correct the text")]
+    NoLlmModel,
+    #[error("the language model cannot be called: {0}")]
+    Llm(#[source] reqwest::Error),
     #[error("--listen {listen}: {reason}")]
     Listen { listen: String, reason: String },
     #[error(

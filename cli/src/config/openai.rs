@@ -67,20 +67,8 @@ impl OpenAiArgs {
         if keys.is_empty() && urls.iter().any(|url| url == OPENAI) {
             return Err(ConfigError::NoApiKey);
         }
-        if keys.len() > 1 && keys.len() != urls.len() {
-            return Err(ConfigError::ApiKeys);
-        }
-        let endpoint = |(index, url): (usize, &String)| -> Result<Endpoint, ConfigError> {
-            address("--openai-base-url", url, "http:// or https://")?;
-            // It stands in the log where a call fails.
-            if url.parse::<Url>().is_ok_and(|url| !url.username().is_empty() || url.password().is_some()) {
-                return Err(ConfigError::BaseUrlPassword);
-            }
-            let api_key = keys.get(index).or(keys.first()).cloned();
-            Ok(Endpoint { base_url: url.clone(), api_key })
-        };
         Ok(OpenAiConfig {
-            endpoints: urls.iter().enumerate().map(endpoint).collect::<Result<_, ConfigError>>()?,
+            endpoints: endpoints("--openai-base-url", urls, keys)?,
             model: self.openai_model.clone(),
             limits: CallLimits {
                 per_minute: Some(self.api_rate_limit_per_minute),
@@ -91,6 +79,30 @@ impl OpenAiArgs {
             first_pause: Duration::from_secs(1),
         })
     }
+}
+
+/// Addresses with their keys: one for all, or one each. `option` is the addresses'.
+///
+/// # Errors
+/// An address is none or has a password, or the keys do not go with the addresses.
+pub(super) fn endpoints(
+    option: &'static str,
+    urls: &[String],
+    keys: &[String],
+) -> Result<Vec<Endpoint>, ConfigError> {
+    if keys.len() > 1 && keys.len() != urls.len() {
+        return Err(ConfigError::ApiKeys { option });
+    }
+    let endpoint = |(index, url): (usize, &String)| -> Result<Endpoint, ConfigError> {
+        address(option, url, "http:// or https://")?;
+        // It stands in the log where a call fails.
+        if url.parse::<Url>().is_ok_and(|url| !url.username().is_empty() || url.password().is_some()) {
+            return Err(ConfigError::BaseUrlPassword { option });
+        }
+        let api_key = keys.get(index).or(keys.first()).cloned();
+        Ok(Endpoint { base_url: url.clone(), api_key })
+    };
+    urls.iter().enumerate().map(endpoint).collect()
 }
 
 #[cfg(test)]
@@ -122,8 +134,8 @@ mod tests {
         assert_eq!(keys(&[OPENAI, "http://a/v1"], &["x"]), [some("x"), some("x")]);
         assert_eq!(keys(&[OPENAI, "http://a/v1"], &["x", "y"]), [some("x"), some("y")]);
         assert!(matches!(args(&[OPENAI], &[]), Err(ConfigError::NoApiKey)));
-        assert!(matches!(args(&["http://a"], &["x", "y"]), Err(ConfigError::ApiKeys)));
+        assert!(matches!(args(&["http://a"], &["x", "y"]), Err(ConfigError::ApiKeys { .. })));
         assert!(matches!(args(&["a"], &[]), Err(ConfigError::Address { .. })));
-        assert!(matches!(args(&["https://me:hidden@a/v1"], &[]), Err(ConfigError::BaseUrlPassword)));
+        assert!(matches!(args(&["https://me:hidden@a/v1"], &[]), Err(ConfigError::BaseUrlPassword { .. })));
     }
 }

@@ -2,11 +2,16 @@
 
 use super::{Frame, RoleError, services};
 use crate::args::CoordinatorArgs;
+use crate::config::load_llm;
 use scriptorium_coordinator::CoordinatorConfig;
+use scriptorium_shared::limiter::{Limiter, RedisLimiter};
+use scriptorium_shared::llm::Llm;
 use scriptorium_shared::ops::Needs;
 use scriptorium_shared::source::{self, Fetcher};
 use scriptorium_shared::tls::Tls;
 use scriptorium_shared::webhook::{self, Sender};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// Runs until SIGTERM; messages that it has begun to handle are finished first.
 ///
@@ -17,6 +22,7 @@ pub async fn coordinator(args: &CoordinatorArgs) -> Result<(), RoleError> {
     args.store.check()?;
     args.bucket.check()?;
     args.imports.check(&args.bucket)?;
+    args.llm.config()?;
     let tls = args.tls.read()?;
     let sender = Sender::new(&args.webhooks.settings()?).map_err(RoleError::Webhooks)?;
     let frame = Frame::begin(&args.ops).await?;
@@ -39,6 +45,10 @@ async fn work(
     };
     let imports = args.imports.open(&jobs.objects);
     let fetcher = Fetcher::new(args.sources.settings(), imports).map_err(RoleError::Sources)?;
+    let llm = match llm(args, tls, stop).await {
+        Err(_) if stop.is_cancelled() => return Ok(()),
+        llm => llm?,
+    };
     frame.health.started(Needs {
         store: Some(jobs.store.clone()),
         queue: jobs.queue.clone(),
@@ -46,7 +56,8 @@ async fn work(
     });
     tracing::info!("working");
     let sweeper = jobs.clone().run_sweeper(args.sweep.sweep_interval_seconds, stop.clone());
-    let messages = scriptorium_coordinator::run(CoordinatorConfig::default(), jobs.clone(), stop.clone());
+    let config = CoordinatorConfig { llm, ..CoordinatorConfig::default() };
+    let messages = scriptorium_coordinator::run(config, jobs.clone(), stop.clone());
     let webhooks = webhook::run(jobs.clone(), sender, stop.clone());
     let fetches = source::run(jobs.clone(), fetcher, stop.clone());
     let (handled, (), (), ()) = tokio::join!(messages, sweeper, webhooks, fetches);
@@ -54,4 +65,16 @@ async fn work(
     jobs.store.close().await;
     handled?;
     if stop.is_cancelled() { Ok(()) } else { Err(RoleError::Ended) }
+}
+
+/// The language model, if there is one. Its calls are counted in Redis, with those of the workers and of other coordinators.
+async fn llm(
+    args: &CoordinatorArgs,
+    tls: &Tls,
+    stop: &CancellationToken,
+) -> Result<Option<Arc<Llm>>, RoleError> {
+    let Some(config) = args.llm.config()? else { return Ok(None) };
+    let redis = services::redis(&args.store.redis_url, tls, args.store.job_ttl_seconds);
+    let limiter = Limiter::Redis(RedisLimiter::connect(&redis, stop).await?);
+    Ok(load_llm(Some(config), &limiter)?)
 }

@@ -55,6 +55,7 @@ async fn work(
     config.sources = Fetcher::new(args.sources.settings(), imports).map_err(RoleError::Sources)?;
     config.require_keys = !args.network.allow_unauthenticated;
     config.tenant_limits = args.tenants.limits();
+    config.llm = args.llm.allow_llm;
     scriptorium_gateway::run(config, jobs.clone(), access.clone(), None, listener, frame.shutdown.clone())
         .await?;
     access.directory.close().await;

@@ -2,7 +2,7 @@
 
 use super::{Frame, RoleError, services};
 use crate::args::WorkerArgs;
-use crate::config::{ConfigError, EngineChoice};
+use crate::config::{ConfigError, EngineChoice, load_llm};
 use crate::engine;
 use scriptorium_shared::cache::{Cache, RedisCache};
 use scriptorium_shared::limiter::{EmbeddedLimiter, Limiter, RedisLimiter};
@@ -31,6 +31,7 @@ pub async fn worker(args: &WorkerArgs) -> Result<(), RoleError> {
 async fn work(args: &WorkerArgs, frame: &Frame, tls: &Tls) -> Result<(), RoleError> {
     let (slots, choice) = (args.engine.slots(), args.engine.choice(None)?);
     let Some(limiter) = limiter(args, &choice, frame, tls).await? else { return Ok(()) };
+    let llm = load_llm(args.llm.config()?, &limiter)?;
     let settings = args.cache.settings();
     let engine = engine::load(choice, slots, limiter, !settings.ttl.is_zero()).await?;
     let cache = WindowCache::new(settings, &*engine, shared_cache(args, tls)?);
@@ -41,7 +42,7 @@ async fn work(args: &WorkerArgs, frame: &Frame, tls: &Tls) -> Result<(), RoleErr
     };
     frame.health.started(Needs { store: None, queue: queue.clone(), objects: objects.clone() });
     tracing::info!(model = %engine.info().model, slots, "working");
-    let config = WorkerConfig { slots, part_length: args.part.part_seconds };
+    let config = WorkerConfig { slots, part_length: args.part.part_seconds, llm };
     let stop = frame.shutdown.clone();
     scriptorium_worker::run(config, Arc::clone(&engine), cache, queue.clone(), objects, stop).await?;
     engine.close().await;
@@ -57,7 +58,7 @@ fn shared_cache(args: &WorkerArgs, tls: &Tls) -> Result<Option<Cache>, RoleError
     Ok(Some(Cache::Redis(RedisCache::new(&redis)?)))
 }
 
-/// Calls of a service are counted in Redis, for all workers; a model on this machine makes none. `None` if the process is to
+/// Calls of services are counted in Redis, for all workers; a model on this machine makes none. `None` if the process is to
 /// end before Redis is up.
 async fn limiter(
     args: &WorkerArgs,
@@ -65,10 +66,14 @@ async fn limiter(
     frame: &Frame,
     tls: &Tls,
 ) -> Result<Option<Limiter>, RoleError> {
-    match (choice, &args.limiter.redis_url) {
-        (EngineChoice::Whisper { .. }, _) => Ok(Some(Limiter::Embedded(EmbeddedLimiter::new()))),
-        (EngineChoice::OpenAi(_), None) => Err(ConfigError::NoCommonLimits.into()),
-        (EngineChoice::OpenAi(_), Some(url)) => {
+    let calls = match choice {
+        EngineChoice::Whisper { .. } => args.llm.config()?.is_some(),
+        EngineChoice::OpenAi(_) => true,
+    };
+    match (calls, &args.limiter.redis_url) {
+        (false, _) => Ok(Some(Limiter::Embedded(EmbeddedLimiter::new()))),
+        (true, None) => Err(ConfigError::NoCommonLimits.into()),
+        (true, Some(url)) => {
             // Nothing of a job is kept by this connection.
             let redis = services::redis(url, tls, Duration::from_secs(86_400));
             match RedisLimiter::connect(&redis, &frame.shutdown).await {

@@ -4,6 +4,7 @@ use crate::args::ServeArgs;
 use crate::config::{ConfigError, EngineChoice, parallel_chunks};
 use scriptorium_contracts::job::Limits;
 use scriptorium_gateway::{GatewayConfig, UploadBase};
+use scriptorium_shared::llm::LlmConfig;
 use scriptorium_shared::source::SourceConfig;
 use scriptorium_shared::webhook::WebhookConfig;
 use scriptorium_worker::CacheSettings;
@@ -17,6 +18,8 @@ pub struct ServeConfig {
     pub engine: EngineChoice,
     /// Transcription slots.
     pub slots: usize,
+    /// Corrects the text of jobs that ask for it.
+    pub llm: Option<LlmConfig>,
     pub cache: CacheSettings,
     /// Bytes of it in the data folder.
     pub cache_file: u64,
@@ -39,6 +42,7 @@ impl ServeConfig {
             data_dir,
             engine,
             slots,
+            llm: None,
             cache: CacheSettings { ttl: Duration::ZERO, memory_bytes: 0 },
             cache_file: 0,
             part_length: Duration::from_secs(300),
@@ -64,6 +68,7 @@ impl TryFrom<&ServeArgs> for ServeConfig {
         let data_dir = args.storage.data_dir()?;
         let engine = args.engine.choice(Some(&data_dir))?;
         let mut config = Self::new(data_dir, engine, args.engine.slots());
+        config.llm = args.llm.config()?;
         config.cache = args.cache.settings();
         config.cache_file = args.cache_file.bytes();
         config.sweep_interval = args.sweep.sweep_interval_seconds;
@@ -72,6 +77,7 @@ impl TryFrom<&ServeArgs> for ServeConfig {
         config.webhooks = args.webhooks.settings()?;
         config.sources = args.sources.settings();
         config.gateway = limits.gateway(config.slots, config.gateway.upload_base, &config.webhooks);
+        config.gateway.llm = config.llm.is_some();
         config.gateway.require_keys = args.keys.require_keys;
         config.gateway.allowed_hosts = Some(args.keys.allowed_hosts.clone());
         config.gateway.tenant_limits = args.tenants.limits();

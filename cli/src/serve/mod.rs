@@ -8,7 +8,7 @@ pub use config::ServeConfig;
 pub use data_dir::{Credentials, DataDir, DataDirError};
 pub use roles::Role;
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, load_llm};
 use crate::engine;
 use crate::exit::Exit;
 use scriptorium_gateway::Tenancy;
@@ -17,6 +17,7 @@ use scriptorium_shared::cache::{Cache, CacheError, EmbeddedCache};
 use scriptorium_shared::clock;
 use scriptorium_shared::jobs::Jobs;
 use scriptorium_shared::limiter::{EmbeddedLimiter, Limiter};
+use scriptorium_shared::llm::Llm;
 use scriptorium_shared::objects::embedded::S3Service;
 use scriptorium_shared::objects::{Access, Objects, ObjectsConfig};
 use scriptorium_shared::queue::{EmbeddedQueue, Queue};
@@ -98,6 +99,7 @@ pub struct Server {
     data_dir: DataDir,
     engine: Arc<dyn Engine>,
     cache: WindowCache,
+    llm: Option<Arc<Llm>>,
     jobs: Jobs,
     access: Tenancy,
     s3: S3Service,
@@ -131,6 +133,7 @@ impl Server {
         check_keys(&mut config, &directory, address).await?;
         let access = Tenancy { directory, limiter: limiter.clone() };
         let keep = !config.cache.ttl.is_zero();
+        let llm = load_llm(config.llm.clone(), &limiter)?;
         let engine = engine::load(config.engine.clone(), config.slots, limiter, keep).await?;
         let cache = WindowCache::new(config.cache, &*engine, cache_file(&config, &data_dir).await);
         let jobs = Jobs::new(
@@ -139,7 +142,7 @@ impl Server {
             Bus::Embedded(EmbeddedBus::new()),
             objects,
         );
-        Ok(Self { config, data_dir, engine, cache, jobs, access, s3 })
+        Ok(Self { config, data_dir, engine, cache, llm, jobs, access, s3 })
     }
 
     /// What the log and the user are told at the start.
@@ -155,9 +158,9 @@ impl Server {
     /// # Errors
     /// A role ended before it was asked to.
     pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), ServeError> {
-        let Self { config, data_dir, engine, cache, jobs, access, s3 } = self;
+        let Self { config, data_dir, engine, cache, llm, jobs, access, s3 } = self;
         let directory = access.directory.clone();
-        let outcome = roles::run(&config, (engine, cache), jobs, (s3, access), listener, shutdown).await;
+        let outcome = roles::run(&config, (engine, cache, llm), jobs, (s3, access), listener, shutdown).await;
         directory.close().await;
         // The lock ends last.
         drop(data_dir);

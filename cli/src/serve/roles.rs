@@ -4,6 +4,7 @@ use super::{ServeConfig, ServeError};
 use scriptorium_coordinator::CoordinatorConfig;
 use scriptorium_gateway::Tenancy;
 use scriptorium_shared::jobs::Jobs;
+use scriptorium_shared::llm::Llm;
 use scriptorium_shared::objects::embedded::S3Service;
 use scriptorium_shared::source::{self, Fetcher};
 use scriptorium_shared::webhook::{self, Sender};
@@ -82,7 +83,7 @@ type WorkOf<E> = futures::future::BoxFuture<'static, Result<(), E>>;
 /// Runs all roles until `shutdown` or until one of them ends.
 pub(super) async fn run(
     config: &ServeConfig,
-    (engine, cache): (Arc<dyn Engine>, WindowCache),
+    (engine, cache, llm): (Arc<dyn Engine>, WindowCache, Option<Arc<Llm>>),
     jobs: Jobs,
     (s3, access): (S3Service, Tenancy),
     listener: TcpListener,
@@ -99,10 +100,12 @@ pub(super) async fn run(
         scriptorium_gateway::run(config, jobs, access, Some(s3.router()), listener, stop)
     });
     let mut coordinator = Running::start(Role::Coordinator, |stop| {
-        scriptorium_coordinator::run(CoordinatorConfig::default(), jobs.clone(), stop)
+        let config = CoordinatorConfig { llm: llm.clone(), ..CoordinatorConfig::default() };
+        scriptorium_coordinator::run(config, jobs.clone(), stop)
     });
     let mut worker = Running::start(Role::Worker, |stop| {
-        let config = WorkerConfig { slots: config.slots, part_length: config.part_length };
+        let (slots, part_length) = (config.slots, config.part_length);
+        let config = WorkerConfig { slots, part_length, llm };
         let (engine, queue, objects) = (Arc::clone(&engine), jobs.queue.clone(), jobs.objects.clone());
         scriptorium_worker::run(config, engine, cache, queue, objects, stop)
     });

@@ -20,6 +20,7 @@ pub enum Code {
     SourcesNotConfigured,
     SourceUnusable,
     SourceUnreachable,
+    LlmNotConfigured,
     FileTooSmall,
     ChunkOutOfRange,
     FieldAfterFile,
@@ -35,6 +36,7 @@ pub enum Code {
     JobNotFound,
     NoTranscript,
     WebhookNotFound,
+    EditNotFound,
     NotAcceptable,
     ChunkNotUploaded,
     SizeMismatch,
@@ -56,7 +58,7 @@ pub enum Code {
 
 impl Code {
     /// All of them, for the pages and their test.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 49] = [
         Self::MalformedJson,
         Self::MalformedBody,
         Self::MalformedQuery,
@@ -72,6 +74,7 @@ impl Code {
         Self::SourcesNotConfigured,
         Self::SourceUnusable,
         Self::SourceUnreachable,
+        Self::LlmNotConfigured,
         Self::FileTooSmall,
         Self::ChunkOutOfRange,
         Self::FieldAfterFile,
@@ -87,6 +90,7 @@ impl Code {
         Self::JobNotFound,
         Self::NoTranscript,
         Self::WebhookNotFound,
+        Self::EditNotFound,
         Self::NotAcceptable,
         Self::ChunkNotUploaded,
         Self::SizeMismatch,
@@ -124,6 +128,7 @@ impl Code {
             Self::SourcesNotConfigured => "sources_not_configured",
             Self::SourceUnusable => "source_unusable",
             Self::SourceUnreachable => "source_unreachable",
+            Self::LlmNotConfigured => "llm_not_configured",
             Self::FileTooSmall => "file_too_small",
             Self::ChunkOutOfRange => "chunk_out_of_range",
             Self::FieldAfterFile => "field_after_file",
@@ -139,6 +144,7 @@ impl Code {
             Self::JobNotFound => "job_not_found",
             Self::NoTranscript => "no_transcript",
             Self::WebhookNotFound => "webhook_not_found",
+            Self::EditNotFound => "edit_not_found",
             Self::NotAcceptable => "not_acceptable",
             Self::ChunkNotUploaded => "chunk_not_uploaded",
             Self::SizeMismatch => "size_mismatch",
@@ -177,6 +183,7 @@ impl Code {
             | Self::SourcesNotConfigured
             | Self::SourceUnusable
             | Self::SourceUnreachable
+            | Self::LlmNotConfigured
             | Self::FileTooSmall
             | Self::ChunkOutOfRange
             | Self::FieldAfterFile
@@ -191,9 +198,11 @@ impl Code {
             Self::StorageQuotaExceeded => StatusCode::FORBIDDEN,
             Self::ForeignHost => StatusCode::MISDIRECTED_REQUEST,
             Self::RateLimited | Self::TooManyJobs | Self::AudioQuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
-            Self::RouteNotFound | Self::JobNotFound | Self::NoTranscript | Self::WebhookNotFound => {
-                StatusCode::NOT_FOUND
-            }
+            Self::RouteNotFound
+            | Self::JobNotFound
+            | Self::NoTranscript
+            | Self::WebhookNotFound
+            | Self::EditNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::ChunkNotUploaded
@@ -226,6 +235,7 @@ impl Code {
             Self::SourcesNotConfigured => "This server fetches no recordings from there",
             Self::SourceUnusable => "The recording cannot be fetched",
             Self::SourceUnreachable => "The recording cannot be fetched now",
+            Self::LlmNotConfigured => "This server has no language model",
             Self::FileTooSmall => "The recording is too small for a chunked upload",
             Self::ChunkOutOfRange => "The job has no such chunk",
             Self::FieldAfterFile => "A field comes after the file",
@@ -241,6 +251,7 @@ impl Code {
             Self::JobNotFound => "There is no such job",
             Self::NoTranscript => "The job has no transcript",
             Self::WebhookNotFound => "The job has no such webhook message",
+            Self::EditNotFound => "The transcript has no such edit",
             Self::NotAcceptable => "There is no such form of it",
             Self::ChunkNotUploaded => "The chunk is not uploaded yet",
             Self::SizeMismatch => "The chunk has a wrong size",
@@ -279,6 +290,7 @@ impl Code {
             Self::SourcesNotConfigured => include_str!("../../../docs/errors/sources_not_configured.md"),
             Self::SourceUnusable => include_str!("../../../docs/errors/source_unusable.md"),
             Self::SourceUnreachable => include_str!("../../../docs/errors/source_unreachable.md"),
+            Self::LlmNotConfigured => include_str!("../../../docs/errors/llm_not_configured.md"),
             Self::FileTooSmall => include_str!("../../../docs/errors/file_too_small.md"),
             Self::ChunkOutOfRange => include_str!("../../../docs/errors/chunk_out_of_range.md"),
             Self::FieldAfterFile => include_str!("../../../docs/errors/field_after_file.md"),
@@ -294,6 +306,7 @@ impl Code {
             Self::JobNotFound => include_str!("../../../docs/errors/job_not_found.md"),
             Self::NoTranscript => include_str!("../../../docs/errors/no_transcript.md"),
             Self::WebhookNotFound => include_str!("../../../docs/errors/webhook_not_found.md"),
+            Self::EditNotFound => include_str!("../../../docs/errors/edit_not_found.md"),
             Self::NotAcceptable => include_str!("../../../docs/errors/not_acceptable.md"),
             Self::ChunkNotUploaded => include_str!("../../../docs/errors/chunk_not_uploaded.md"),
             Self::SizeMismatch => include_str!("../../../docs/errors/size_mismatch.md"),

@@ -13,6 +13,7 @@ fn segment(start: f64, end: f64, text: &str) -> Segment {
         no_speech_prob: 0.1,
         language: None,
         words: Vec::new(),
+        raw_text: None,
     }
 }
 
@@ -37,6 +38,8 @@ fn transcript(language: &str, segments: Vec<Segment>, gaps: Vec<Gap>) -> Transcr
         engine: "whisper".into(),
         model: "tiny.en".into(),
         word_timestamps: None,
+        raw_text: None,
+        correction: None,
     }
 }
 

@@ -12,6 +12,7 @@ fn segment(start: f64, end: f64, text: &str) -> Segment {
         no_speech_prob: 0.1,
         language: None,
         words: Vec::new(),
+        raw_text: None,
     }
 }
 
@@ -36,6 +37,8 @@ fn transcript(segments: Vec<Segment>, gaps: Vec<Gap>) -> Transcript {
         engine: "whisper".into(),
         model: "tiny.en".into(),
         word_timestamps: None,
+        raw_text: None,
+        correction: None,
     }
 }
 

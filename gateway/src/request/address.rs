@@ -35,10 +35,28 @@ impl<S: Send + Sync> FromRequestParts<S> for WebhookInPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let wrong = |_| Problem::new(Code::InvalidJobId, "The job id has to be a UUID with hyphens.");
-        let Path((job, webhook)) =
-            Path::<(String, String)>::from_request_parts(parts, state).await.map_err(wrong)?;
-        Ok(Self(job_id(&job)?, webhook))
+        job_and_name(parts, state).await.map(|(job, webhook)| Self(job, webhook))
+    }
+}
+
+/// The `{id}` of the path, and the name of something that the job has.
+async fn job_and_name(parts: &mut Parts, state: &(impl Send + Sync)) -> Result<(JobId, String), Problem> {
+    let wrong = |_| Problem::new(Code::InvalidJobId, "The job id has to be a UUID with hyphens.");
+    let Path((job, name)) =
+        Path::<(String, String)>::from_request_parts(parts, state).await.map_err(wrong)?;
+    Ok((job_id(&job)?, name))
+}
+
+/// The `{id}` and `{edit}` of the path: a job and the number of an edit of its transcript; `None` if that is no number.
+pub struct EditInPath(pub JobId, pub Option<u32>);
+
+impl<S: Send + Sync> FromRequestParts<S> for EditInPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let (job, edit) = job_and_name(parts, state).await?;
+        let digits = !edit.is_empty() && edit.bytes().all(|digit| digit.is_ascii_digit());
+        Ok(Self(job, if digits { edit.parse().ok() } else { None }))
     }
 }
 

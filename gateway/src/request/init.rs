@@ -43,10 +43,10 @@ pub struct InitRequest {
     /// Binary megabytes of a chunk, 5 if it is not given; `auto`: by the size of the recording.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chunk_size_mb: Option<ChunkSize>,
-    /// Correction by a language model: not in this version.
+    /// Whether a language model corrects the text; the server has to have one.
     #[serde(default)]
-    #[schemars(extend("const" = false))]
     pub use_llm: bool,
+    /// When it does; `post_process` if it is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub llm_mode: Option<LlmMode>,
     /// Is told when the job ends. An https address of a name in ASCII; the server has to have a secret for webhooks.
@@ -130,7 +130,7 @@ impl InitRequest {
         let chunk_size = chunk_bytes(self.chunk_size_mb, self.total_size, config)?;
         let layout = Layout::new(self.total_size, chunk_size)
             .map_err(|error| invalid("chunk_size_mb", &format!("it would make {error}")))?;
-        self.check_supported()?;
+        self.check_supported(config)?;
         let language = match &self.language {
             None => None,
             Some(asked) => language::check(asked).map_err(|()| {
@@ -154,7 +154,7 @@ impl InitRequest {
                 language,
                 prompt: self.prompt.filter(|prompt| !prompt.trim().is_empty()),
                 word_timestamps: self.word_timestamps,
-                use_llm: false,
+                use_llm: self.use_llm,
                 llm_mode: self.llm_mode,
                 no_cache: self.use_cache == Some(false),
             },
@@ -167,20 +167,19 @@ impl InitRequest {
         })
     }
 
-    /// What this version cannot do is refused, not ignored.
-    fn check_supported(&self) -> Result<(), Problem> {
-        let asked = [
-            ("use_llm", self.use_llm, "correction by a language model"),
-            ("checksum", self.checksum.is_some(), "declared checksums"),
-        ];
-        match asked.into_iter().find(|(_, asked, _)| *asked) {
-            None => Ok(()),
-            Some((field, _, what)) => Err(Problem::field(
-                Code::NotSupportedYet,
-                field,
-                format!("\"{field}\": this version does not have {what} yet. Leave the field out."),
-            )),
+    /// What this version or this server cannot do is refused, not ignored.
+    fn check_supported(&self, config: &GatewayConfig) -> Result<(), Problem> {
+        if self.checksum.is_some() {
+            let detail =
+                "\"checksum\": this version does not have declared checksums yet. Leave the field out.";
+            return Err(Problem::field(Code::NotSupportedYet, "checksum", detail));
         }
+        if self.use_llm && !config.llm {
+            let detail =
+                "This server has no language model. Its operator has to set SCRIPTORIUM_LLM_BASE_URL.";
+            return Err(Problem::field(Code::LlmNotConfigured, "use_llm", detail));
+        }
+        Ok(())
     }
 }
 

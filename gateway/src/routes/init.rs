@@ -62,6 +62,7 @@ pub fn describe(operation: &mut Operation<'_>) {
             Code::FileTooLarge,
             Code::NotSupportedYet,
             Code::WebhooksNotConfigured,
+            Code::LlmNotConfigured,
             Code::InvalidHost,
         ])
         .replies(&[(ok, "The job, and where its chunks are to be put.")])

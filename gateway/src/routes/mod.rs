@@ -2,6 +2,7 @@
 
 pub mod cancel;
 pub mod docs;
+pub mod edits;
 pub mod error_page;
 pub mod health;
 pub mod init;

@@ -84,7 +84,7 @@ async fn finished(app: &App, caller: &Caller, header: JobHeader, asked: Asked) -
         }
     }
     let body =
-        transcript::with(app, caller, header.id, move |transcript| reply::body(&transcript, asked)).await?;
+        transcript::with(app, caller, &header, move |transcript| reply::body(&transcript, asked)).await?;
     let body = body.map_err(|error| {
         tracing::error!(job = %header.id, %error, "a transcript can't be written");
         Problem::new(Code::Internal, "The transcript can't be written; the log has the details.")

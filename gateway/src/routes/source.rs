@@ -36,7 +36,7 @@ pub fn describe(operation: &mut Operation<'_>) {
             Code::SourceUnusable,
             Code::SourceUnreachable,
             Code::FileTooLarge,
-            Code::NotSupportedYet,
+            Code::LlmNotConfigured,
             Code::WebhooksNotConfigured,
             Code::TooManyUploads,
             // Deleted while it was waited for.

@@ -11,6 +11,7 @@ use crate::uploads;
 use crate::view::JobView;
 use axum::extract::State;
 use schemars::JsonSchema;
+use scriptorium_contracts::correction::CorrectionSummary;
 use scriptorium_contracts::failure::Failure;
 use scriptorium_contracts::job::{ChunkRecord, ChunkState, JobHeader, JobState, TranscriptSummary};
 use scriptorium_contracts::media::MediaInfo;
@@ -63,6 +64,9 @@ pub struct StatusReply {
     /// was known.
     #[serde(skip_serializing_if = "Option::is_none")]
     coverage: Option<Coverage>,
+    /// What came of asking a language model, once the job has ended, if it asked for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correction: Option<CorrectionSummary>,
     chunks: Vec<ChunkStatus>,
     /// The next page of chunks.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -152,6 +156,7 @@ fn reply(header: JobHeader, records: Vec<ChunkRecord>, next: Option<String>, now
         timings: Timings::of(&header, now),
         gaps: summary.map(|summary| summary.gaps.clone()).unwrap_or_default(),
         coverage: coverage(header.state, summary, header.media.as_ref()),
+        correction: summary.and_then(|summary| summary.correction),
         job: JobView::from(header),
         stream_url: String::new(),
         chunks: records.into_iter().map(chunk_status).collect(),
@@ -216,8 +221,14 @@ mod tests {
         let gap = |start, end, reason| Gap { start, end, reason };
         let gaps = vec![gap(1.5, 4.0, GapReason::Damaged), gap(60.0, 90.25, GapReason::Failed)];
         let language = "en".to_owned();
-        header.summary =
-            Some(TranscriptSummary { language, duration: 100.0, segments: 7, gaps, coverage: None });
+        header.summary = Some(TranscriptSummary {
+            language,
+            duration: 100.0,
+            segments: 7,
+            gaps,
+            coverage: None,
+            correction: None,
+        });
         let json = serde_json::to_value(reply(header, vec![], None, Timestamp(0))).unwrap();
         let expected = serde_json::json!([
             { "start": 1.5, "end": 4.0, "reason": "damaged" },

@@ -15,7 +15,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use schemars::JsonSchema;
 use scriptorium_contracts::JobId;
-use scriptorium_contracts::job::{JobHeader, JobState};
+use scriptorium_contracts::job::{ChunkSet, JobHeader, JobState};
 use scriptorium_contracts::objects::transcript_key;
 use scriptorium_contracts::transcript::Transcript;
 use scriptorium_shared::objects::{Objects, ObjectsError};
@@ -32,6 +32,9 @@ pub struct TranscriptRequest {
     /// Without it the header `Accept` decides, and without that it is JSON.
     #[serde(default)]
     format: Option<Format>,
+    /// The transcript as it was heard, without the corrections of a language model.
+    #[serde(default)]
+    raw: bool,
     /// Characters of a line of subtitles. This one and the next two are for srt and vtt.
     #[serde(default)]
     #[schemars(range(min = 10, max = 200))]
@@ -73,19 +76,27 @@ pub async fn transcript(
         None => negotiated(&headers)?,
     };
     let shape = shape(&request, format)?;
-    check_state(&app.header(&caller, job).await?)?;
-    let (key, objects) = (transcript_key(job), app.jobs.objects.clone());
-    let size = size(&app, &caller, job, &key).await?;
+    let header = app.header(&caller, job).await?;
+    check_state(&header)?;
+    let stored = if request.raw { Stored::raw(job) } else { Stored::of(&header) };
+    let size = size(&app, &caller, &stored).await?;
     let body = match format {
-        Format::Json => as_stored(objects, key, size),
-        Format::Txt => Body::from(read(&app, &key, size, |transcript| render::text(&transcript)).await?),
+        Format::Json if stored.reverted.is_empty() => as_stored(app.jobs.objects.clone(), stored.key, size),
+        Format::Json => {
+            let json = read(&app, stored, size, |transcript| serde_json::to_vec_pretty(&transcript)).await?;
+            Body::from(json.map_err(|error| {
+                tracing::error!(%job, %error, "a transcript can't be written");
+                Problem::new(Code::Internal, "The transcript can't be written; the log has the details.")
+            })?)
+        }
+        Format::Txt => Body::from(read(&app, stored, size, |transcript| render::text(&transcript)).await?),
         Format::Srt => {
             let work = move |transcript| render::srt(&transcript, shape.as_ref());
-            Body::from(read(&app, &key, size, work).await?)
+            Body::from(read(&app, stored, size, work).await?)
         }
         Format::Vtt => {
             let work = move |transcript| render::vtt(&transcript, shape.as_ref());
-            Body::from(read(&app, &key, size, work).await?)
+            Body::from(read(&app, stored, size, work).await?)
         }
     };
     let mut response = body.into_response();
@@ -94,6 +105,23 @@ pub async fn transcript(
         response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
     }
     Ok(response)
+}
+
+/// Which transcript: where it lies, and which of its edits are taken back.
+struct Stored {
+    job: JobId,
+    key: String,
+    reverted: ChunkSet,
+}
+
+impl Stored {
+    fn of(header: &JobHeader) -> Self {
+        Self { job: header.id, key: header.transcript_key(), reverted: header.reverted_edits.clone() }
+    }
+
+    fn raw(job: JobId) -> Self {
+        Self { job, key: transcript_key(job), reverted: ChunkSet::default() }
+    }
 }
 
 /// What the client likes best; JSON if it does not say.
@@ -107,7 +135,7 @@ fn negotiated(headers: &HeaderMap) -> Result<Format, Problem> {
 
 /// How subtitles are to be cut; `None` if they are to be as the segments are.
 fn shape(request: &TranscriptRequest, format: Format) -> Result<Option<Shape>, Problem> {
-    let TranscriptRequest { format: _, max_line_width, max_lines, max_duration } = request;
+    let TranscriptRequest { format: _, raw: _, max_line_width, max_lines, max_duration } = request;
     if max_line_width.is_none() && max_lines.is_none() && max_duration.is_none() {
         return Ok(None);
     }
@@ -122,7 +150,8 @@ fn shape(request: &TranscriptRequest, format: Format) -> Result<Option<Shape>, P
     shape.map(Some).map_err(|detail| Problem::new(Code::MalformedQuery, detail))
 }
 
-fn check_state(header: &JobHeader) -> Result<(), Problem> {
+/// Whether there is a transcript.
+pub fn check_state(header: &JobHeader) -> Result<(), Problem> {
     let state = uploads::state_name(header.state);
     let (code, detail) = match header.state {
         JobState::Completed | JobState::CompletedWithErrors => return Ok(()),
@@ -168,16 +197,17 @@ async fn piece(objects: &Objects, key: &str, offset: u64) -> Result<Bytes, Objec
 pub async fn with<T: Send + 'static>(
     app: &App,
     caller: &Caller,
-    job: JobId,
+    header: &JobHeader,
     work: impl FnOnce(Transcript) -> T + Send + 'static,
 ) -> Result<T, Problem> {
-    let key = transcript_key(job);
-    let size = size(app, caller, job, &key).await?;
-    read(app, &key, size, work).await
+    let stored = Stored::of(header);
+    let size = size(app, caller, &stored).await?;
+    read(app, stored, size, work).await
 }
 
 /// Bytes of a finished job's transcript.
-async fn size(app: &App, caller: &Caller, job: JobId, key: &str) -> Result<u64, Problem> {
+async fn size(app: &App, caller: &Caller, Stored { job, key, .. }: &Stored) -> Result<u64, Problem> {
+    let job = *job;
     if let Some(size) = app.jobs.objects.size(key).await? {
         return Ok(size);
     }
@@ -189,7 +219,7 @@ async fn size(app: &App, caller: &Caller, job: JobId, key: &str) -> Result<u64, 
 
 async fn read<T: Send + 'static>(
     app: &App,
-    key: &str,
+    Stored { key, reverted, .. }: Stored,
     size: u64,
     work: impl FnOnce(Transcript) -> T + Send + 'static,
 ) -> Result<T, Problem> {
@@ -201,12 +231,13 @@ async fn read<T: Send + 'static>(
     let permit = app.renders.clone().acquire_owned().await.map_err(|_| busy())?;
     let mut json = BytesMut::with_capacity(usize::try_from(size).unwrap_or(0));
     while (json.len() as u64) < size {
-        json.extend_from_slice(&piece(&app.jobs.objects, key, json.len() as u64).await?);
+        json.extend_from_slice(&piece(&app.jobs.objects, &key, json.len() as u64).await?);
     }
     // Some seconds for the longest ones: not among the tasks that answer others.
     let work = move || {
         let _permit = permit;
-        Ok::<_, serde_json::Error>(work(serde_json::from_slice(&json)?))
+        let transcript: Transcript = serde_json::from_slice(&json)?;
+        Ok::<_, serde_json::Error>(work(transcript.reverted(&reverted)))
     };
     match tokio::task::spawn_blocking(work).await {
         Ok(Ok(made)) => Ok(made),

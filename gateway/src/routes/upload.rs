@@ -11,6 +11,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use schemars::JsonSchema;
+use scriptorium_contracts::correction::Correction;
 use scriptorium_contracts::failure::Failure;
 use scriptorium_contracts::job::{JobHeader, JobState};
 use scriptorium_contracts::transcript::{Gap, Segment, Transcript};
@@ -46,6 +47,11 @@ struct Record {
 #[derive(Debug, Serialize, JsonSchema)]
 struct ResultOf {
     text: String,
+    /// As it was heard, and what a language model has made of it; if the job asked for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw_text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correction: Option<Correction>,
     language: String,
     segments: Vec<Segment>,
     /// Stretches without text because something failed there.
@@ -156,10 +162,11 @@ async fn record(app: &App, caller: &Caller, header: JobHeader) -> Result<Respons
     if !has_transcript {
         return Ok(axum::Json(record_of(header, None)).into_response());
     }
-    let body = transcript::with(app, caller, job, |transcript| {
+    let body = transcript::with(app, caller, &header.clone(), |transcript| {
         serde_json::to_vec(&record_of(header, Some(transcript)))
-    });
-    let body = body.await?.map_err(|error| {
+    })
+    .await;
+    let body = body?.map_err(|error| {
         tracing::error!(%job, %error, "a record can't be written");
         Problem::new(Code::Internal, "The record can't be written; the log has the details.")
     })?;
@@ -170,6 +177,8 @@ fn record_of(header: JobHeader, transcript: Option<Transcript>) -> Record {
     let ended = header.finished_at.unwrap_or(header.updated_at);
     let result = transcript.map(|transcript| ResultOf {
         text: transcript.text,
+        raw_text: transcript.raw_text,
+        correction: transcript.correction,
         language: transcript.language,
         segments: transcript.segments,
         gaps: transcript.gaps,

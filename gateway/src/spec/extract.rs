@@ -3,12 +3,13 @@
 use super::Operation;
 use crate::access::Caller;
 use crate::problem::Code;
-use crate::request::address::{ErrorInPath, JobInPath, Parameters, WebhookInPath};
+use crate::request::address::{EditInPath, ErrorInPath, JobInPath, Parameters, WebhookInPath};
 use crate::request::json::{Json, MAX_BODY};
 use crate::state::App;
 use axum::extract::{Request, State};
 use http::HeaderMap;
 use schemars::JsonSchema;
+use scriptorium_contracts::correction::MAX_EDITS;
 use serde_json::json;
 
 /// A parameter of a handler.
@@ -76,6 +77,14 @@ impl Extracted for WebhookInPath {
         operation
             .path_parameter("webhook", "The `webhook_id` of a message.", &schema)
             .problems(&[Code::WebhookNotFound]);
+    }
+}
+
+impl Extracted for EditInPath {
+    fn describe(operation: &mut Operation<'_>) {
+        JobInPath::describe(operation);
+        let schema = json!({ "type": "integer", "minimum": 0, "maximum": MAX_EDITS - 1 });
+        operation.path_parameter("edit", "The `id` of an edit.", &schema).problems(&[Code::EditNotFound]);
     }
 }
 

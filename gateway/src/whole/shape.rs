@@ -9,7 +9,7 @@ use scriptorium_contracts::language;
 use serde_json::{Map, Value, json};
 
 /// What receiving a form may end in.
-pub const PROBLEMS: [Code; 15] = [
+pub const PROBLEMS: [Code; 16] = [
     Code::UnsupportedContentType,
     Code::LengthRequired,
     Code::MalformedBody,
@@ -23,6 +23,7 @@ pub const PROBLEMS: [Code; 15] = [
     Code::InvalidField,
     Code::NotSupportedYet,
     Code::WebhooksNotConfigured,
+    Code::LlmNotConfigured,
     Code::TooManyUploads,
     // Deleted while it was waited for.
     Code::JobNotFound,
@@ -97,9 +98,18 @@ pub fn session() -> Value {
         ),
         (
             "use_llm",
-            json!({ "const": "false", "description": "Correction by a language model: not in this version." }),
+            json!({
+                "type": "string", "enum": ["true", "false"],
+                "description": "Corrections by a language model; the server has to have one.",
+            }),
         ),
-        ("llm_mode", json!({ "type": "string", "enum": ["per_chunk", "post_process", ""] })),
+        (
+            "llm_mode",
+            json!({
+                "type": "string", "enum": ["per_chunk", "post_process", ""],
+                "description": "When the text is corrected; post_process if it is not given.",
+            }),
+        ),
     ];
     fields.extend(own.into_iter().map(|(name, schema)| (name.to_owned(), schema)));
     json!({ "type": "object", "required": ["file"], "additionalProperties": false, "properties": fields })

@@ -84,7 +84,7 @@ async fn fields_of_an_upload_that_can_not_be_used() {
         (json!({"language": "klingon"}), 422, "invalid_field"),
         (json!({"webhook_url": "not a url"}), 422, "invalid_field"),
         (json!({"webhook_url": "https://example.org/"}), 422, "webhooks_not_configured"),
-        (json!({"use_llm": true}), 422, "not_supported_yet"),
+        (json!({"use_llm": true}), 422, "llm_not_configured"),
         (json!({"word_timestamps": "yes"}), 422, "invalid_field"),
         (json!({"use_cache": "no"}), 422, "invalid_field"),
         (json!({"checksum": "sha256"}), 422, "not_supported_yet"),

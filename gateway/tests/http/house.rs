@@ -186,6 +186,7 @@ impl House {
             segments: 1,
             gaps: Vec::new(),
             coverage: None,
+            correction: None,
         };
         let input = Input::Assembled { epoch: header.assembly_epoch, text: text.to_owned(), summary };
         self.advance(job, input).await

@@ -89,6 +89,9 @@ fn about(house: &House, address: &Address, job: JobId, key: Option<&NewKey>) -> 
         ("POST", "/jobs/{id}/webhooks/{webhook}/redeliver") => {
             send(path.replace("{id}", &job.to_string()).replace("{webhook}", "msg_1"))
         }
+        ("POST", "/jobs/{id}/edits/{edit}/revert") => {
+            send(path.replace("{id}", &job.to_string()).replace("{edit}", "0"))
+        }
         _ => panic!("{method} {path} is not in the list of this test: say how it is asked for another's job"),
     })
 }

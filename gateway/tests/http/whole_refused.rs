@@ -16,7 +16,7 @@ async fn forms_that_can_not_be_used() {
         (("word_timestamps", "perhaps"), 422, "invalid_field", "word_timestamps"),
         (("metadata", "[]"), 422, "invalid_field", "metadata"),
         (("max_parallel_chunks", "0"), 422, "invalid_field", "max_parallel_chunks"),
-        (("use_llm", "true"), 422, "not_supported_yet", "use_llm"),
+        (("use_llm", "true"), 422, "llm_not_configured", "use_llm"),
         (("total_size", "many"), 422, "invalid_field", "total_size"),
     ] {
         let problem = send(&house, UPLOAD, form(&[fields], &small, &[])).await.is_problem(status, code);

@@ -3,6 +3,7 @@
 //! Pure: no clock, no randomness, no input or output. Everything here that is written to a store or a queue carries
 //! a version; readers tolerate unknown fields.
 
+pub mod correction;
 pub mod event;
 pub mod failure;
 pub mod ids;

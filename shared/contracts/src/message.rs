@@ -120,11 +120,19 @@ pub struct Work {
     /// Those of them whose text was known from earlier work, so that the engine had nothing to do.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cache_hits: u32,
+    /// Text was with the language model that corrects it; nothing else was done meanwhile.
+    #[serde(default, skip_serializing_if = "is_no_time")]
+    pub llm_ms: u64,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_zero(count: &u32) -> bool {
     *count == 0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_no_time(milliseconds: &u64) -> bool {
+    *milliseconds == 0
 }
 
 impl Work {
@@ -138,6 +146,7 @@ impl Work {
             engine_ms: self.engine_ms.saturating_add(other.engine_ms),
             windows: self.windows.saturating_add(other.windows),
             cache_hits: self.cache_hits.saturating_add(other.cache_hits),
+            llm_ms: self.llm_ms.saturating_add(other.llm_ms),
         }
     }
 

@@ -51,7 +51,13 @@ pub fn redone_key(job: JobId, chunk: u32) -> String {
     format!("jobs/{job}/upload/redone-{chunk:05}.json")
 }
 
-/// The finished transcript (JSON, [`crate::transcript::Transcript`]).
+/// The transcript with corrections (JSON, [`crate::transcript::Transcript`]), as the assembly with this fencing token made it: two
+/// that ask a language model need not get the same answers.
+pub fn corrected_key(job: JobId, epoch: u32) -> String {
+    format!("jobs/{job}/corrected-{epoch}.json")
+}
+
+/// The finished transcript as it was heard (JSON, [`crate::transcript::Transcript`]).
 pub fn transcript_key(job: JobId) -> String {
     format!("jobs/{job}/transcript.json")
 }

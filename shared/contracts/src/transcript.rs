@@ -3,6 +3,7 @@
 //! Positions are *frames* (one sample of each channel) at the recording's own rate, so that no rounding adds up;
 //! they become milliseconds once, at assembly.
 
+use crate::correction::{Correction, LlmOutcome};
 use crate::media::MediaInfo;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,9 @@ pub struct PassageSegment {
     /// The segment's words, if the job asked for their times and they could be found; else none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub words: Vec<Word>,
+    /// What a language model made of the text, where that is a correction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrected: Option<String>,
 }
 
 /// One passage: from one cut to the next. See docs/ARCHITECTURE.md, "The chunk is transport, the passage is speech".
@@ -81,6 +85,9 @@ pub struct ChunkResult {
     /// As [`Transcript::word_timestamps`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub word_timestamps: Option<bool>,
+    /// Of a job whose chunks are corrected one by one: what came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub llm: Option<LlmOutcome>,
 }
 
 /// What became of one part of a chunk (an object in the store, written by its worker).
@@ -96,15 +103,18 @@ pub struct PartResult {
     /// As [`Transcript::word_timestamps`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub word_timestamps: Option<bool>,
+    /// As [`ChunkResult::llm`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub llm: Option<LlmOutcome>,
 }
 
 impl ChunkResult {
-    /// The chunk's text: its segments, joined as the language wants.
+    /// The chunk's text: its segments, corrected where they are, joined as the language wants.
     pub fn text(&self) -> String {
         let mut text = Joined::default();
         for passage in &self.passages {
             for segment in &passage.segments {
-                text.push(&segment.text, passage.language.as_deref());
+                text.push(segment.corrected.as_ref().unwrap_or(&segment.text), passage.language.as_deref());
             }
         }
         text.0
@@ -162,12 +172,15 @@ pub struct Segment {
     pub start: f64,
     pub end: f64,
     pub text: String,
+    /// As it was heard, where a correction has changed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw_text: Option<String>,
     pub avg_logprob: f32,
     pub no_speech_prob: f32,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub language: Option<String>,
     /// Its words, if the job asked for their times and they could be found; else none. Within the segment's times, in order,
-    /// none before the end of the one before.
+    /// none before the end of the one before. They are what was heard: of a corrected segment the words of `raw_text`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub words: Vec<TimedWord>,
 }
@@ -215,12 +228,15 @@ fn is_zero(seconds: &f64) -> bool {
 }
 
 /// The finished transcript. A pure function of the recording, the engine and the options: it holds nothing of chunk
-/// sizes, workers, retries or the time of day.
+/// sizes, workers, retries or the time of day. What a language model has corrected is as constant as that model's answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Transcript {
     pub version: u16,
     pub text: String,
+    /// As it was heard, if the job asked for corrections by a language model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw_text: Option<String>,
     /// The language with most seconds of speech; `auto` where nothing was said.
     pub language: String,
     /// Seconds.
@@ -236,6 +252,9 @@ pub struct Transcript {
     /// whose words could not be found lacks them also where this is `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub word_timestamps: Option<bool>,
+    /// If the job asked for corrections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correction: Option<Correction>,
 }
 
 #[cfg(test)]
@@ -281,6 +300,7 @@ mod tests {
             avg_logprob: -0.5,
             no_speech_prob: 0.1,
             words: Vec::new(),
+            corrected: None,
         };
         let passage = |language: Option<&str>, texts: &[&str]| PassageResult {
             start: 0,
@@ -302,6 +322,7 @@ mod tests {
             engine: "whisper".to_owned(),
             model: "tiny".to_owned(),
             word_timestamps: None,
+            llm: None,
         };
         assert_eq!(result.text(), "One. Two. Three.");
         result.passages.clear();

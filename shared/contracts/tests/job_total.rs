@@ -99,6 +99,8 @@ fn input(raw: Raw, ledger: &Ledger) -> Input {
         59 if other % 2 == 0 => Input::RedoFailed { chunk, epoch: assembly, failure },
         59 => Input::Assembled { epoch: assembly, text, summary: samples::summary() },
         60 => Input::AssemblyFailed { epoch: assembly, failure },
+        61 if other % 4 == 1 => Input::Correcting { epoch: assembly },
+        61 if other % 4 == 2 => Input::RevertEdit { edit: other % 16 },
         61 if other == 0 => Input::Delete { late_ms: pause },
         62 => about_webhook(&header, other, wrong_epoch),
         63 if other % 4 > 0 => about_source(&header, other, wrong_epoch, failure),

@@ -54,6 +54,7 @@ pub fn result_of(chunk: u32) -> ChunkResult {
         avg_logprob: -0.25,
         no_speech_prob: 0.5,
         words: Vec::new(),
+        corrected: None,
     };
     let passage = PassageResult {
         start: 0,
@@ -71,6 +72,7 @@ pub fn result_of(chunk: u32) -> ChunkResult {
         engine: "whisper".to_owned(),
         model: "tiny.en".to_owned(),
         word_timestamps: None,
+        llm: None,
     }
 }
 
@@ -84,6 +86,7 @@ pub fn half_minute_of(chunk: u32) -> ChunkResult {
         avg_logprob: -0.231_045,
         no_speech_prob: 0.012_345,
         words: Vec::new(),
+        corrected: None,
     };
     result.passages[0].segments = (0..6).map(segment).collect();
     result

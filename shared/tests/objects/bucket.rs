@@ -43,7 +43,7 @@ fn whole(request: &[u8]) -> bool {
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
     let lengths = head.lines().filter_map(|line| line.split_once(':'));
     let length = lengths.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-    body.len() >= length.map(|(_, value)| value.trim().parse::<usize>().unwrap()).sum()
+    body.len() >= length.map(|(_, value)| value.trim().parse::<usize>().unwrap()).sum::<usize>()
 }
 
 fn settings(expire_days: Option<u32>) -> BucketSettings {
@@ -107,6 +107,7 @@ async fn pages_of_the_origins_may_upload() {
 #[tokio::test]
 async fn what_a_store_does_not_know_is_told() {
     let (objects, _) = keeping("405 Method Not Allowed").await;
-    let prepared = tokio::time::timeout(Duration::from_secs(60), objects.prepare_bucket(&settings(None)));
+    let settings = settings(None);
+    let prepared = tokio::time::timeout(Duration::from_secs(60), objects.prepare_bucket(&settings));
     assert_eq!(prepared.await.unwrap().unwrap().unsupported, ["cors", "lifecycle"]);
 }

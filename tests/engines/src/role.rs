@@ -29,7 +29,7 @@ pub async fn run() {
     let (queue, objects, never) = (queue().await, objects().await, CancellationToken::new());
     let part_length = Duration::from_secs(number("SCRIPTORIUM_PART_SECONDS", 300));
     println!("{READY}");
-    let config = WorkerConfig { slots, part_length };
+    let config = WorkerConfig { slots, part_length, llm: None };
     scriptorium_worker::run(config, engine, WindowCache::off(), queue, objects, never).await.unwrap();
 }
 

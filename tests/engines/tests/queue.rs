@@ -43,7 +43,7 @@ fn task(chunk: u32) -> Vec<u8> {
 
 /// A worker on the queue, whose object store is at that address. Never ends.
 async fn worker(queue: &Queue, slots: usize, store: &TcpListener) {
-    let config = WorkerConfig { slots, part_length: Duration::from_secs(300) };
+    let config = WorkerConfig { slots, part_length: Duration::from_secs(300), llm: None };
     let objects = ObjectsConfig {
         endpoint: format!("http://{}", store.local_addr().unwrap()),
         public_endpoint: None,
@@ -58,10 +58,9 @@ async fn worker(queue: &Queue, slots: usize, store: &TcpListener) {
 
 async fn next(reports: &mut Consumer) -> (Delivery, WorkerReport) {
     let delivery = tokio::time::timeout(PATIENCE, reports.next()).await.expect("no report comes").unwrap();
-    match serde_json::from_slice(&delivery.payload).unwrap() {
-        CoordinatorMessage::Report(report) => (delivery, report),
-        other => panic!("not a report: {other:?}"),
-    }
+    let message = serde_json::from_slice(&delivery.payload).unwrap();
+    let CoordinatorMessage::Report(report) = message else { panic!("not a report") };
+    (delivery, report)
 }
 
 /// Puts something in, and takes it out without an answer: there is room for one less.

@@ -104,15 +104,27 @@ fn fields_with_values_that_can_not_be_used() {
 
 #[test]
 fn what_this_version_can_not_do_is_refused_by_name() {
-    for (field, value) in [("use_llm", json!(true)), ("checksum", json!({"algorithm": "sha256"}))] {
-        assert_eq!(refused(json!({ field: value })), (Code::NotSupportedYet, field.into()));
-    }
+    let checksum = json!({"checksum": {"algorithm": "sha256"}});
+    assert_eq!(refused(checksum), (Code::NotSupportedYet, "checksum".into()));
     for harmless in [
         json!({"use_llm": false}),
         json!({"webhook_url": null, "checksum": null, "language": null, "prompt": null, "llm_mode": null}),
     ] {
         check(harmless).unwrap();
     }
+}
+
+#[test]
+fn corrections_are_for_servers_with_a_language_model() {
+    let asked = json!({"use_llm": true, "llm_mode": "per_chunk"});
+    assert_eq!(refused(asked.clone()), (Code::LlmNotConfigured, "use_llm".into()));
+    let config = GatewayConfig { llm: true, ..GatewayConfig::default() };
+    let new = check_with(asked, &config).unwrap();
+    assert_eq!(new.options.correction(), Some(LlmMode::PerChunk));
+    let new = check_with(json!({"use_llm": true}), &config).unwrap();
+    assert_eq!(new.options.correction(), Some(LlmMode::PostProcess));
+    let new = check_with(json!({"llm_mode": "per_chunk"}), &config).unwrap();
+    assert_eq!(new.options.correction(), None);
 }
 
 #[test]

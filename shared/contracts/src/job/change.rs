@@ -151,3 +151,11 @@ impl<'a> Change<'a> {
         })
     }
 }
+
+/// True for the states in which a chunk belongs to a worker.
+pub(super) const fn in_flight(state: ChunkState) -> bool {
+    match state {
+        ChunkState::Queued | ChunkState::Processing => true,
+        ChunkState::Pending | ChunkState::Uploaded | ChunkState::Completed | ChunkState::Failed => false,
+    }
+}

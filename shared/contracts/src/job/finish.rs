@@ -1,8 +1,7 @@
 //! How a job ends.
 
-use super::change::Change;
+use super::change::{Change, in_flight};
 use super::processing::fail_chunk;
-use super::step::in_flight;
 use super::{ChunkState, Effect, JobState, StepError, TranscriptSummary, leases, redo};
 use crate::event::Event;
 use crate::failure::{Failure, FailureCode};
@@ -47,6 +46,7 @@ pub(super) fn assemble_if_all_ended(change: &mut Change<'_>) {
 pub(super) fn assemble(change: &mut Change<'_>) {
     change.set_state(JobState::Assembling);
     change.header.assembly_epoch += 1;
+    change.header.correcting_until = None;
     let (job, epoch) = (change.header.id, change.header.assembly_epoch);
     change.effect(Effect::PublishAssembly { job, epoch }, 0);
 }
@@ -58,6 +58,9 @@ pub(super) fn assembled(change: &mut Change<'_>, epoch: u32, text: String, summa
     let clean = change.header.failed.is_empty() && summary.gaps.is_empty();
     let status = if clean { JobState::Completed } else { JobState::CompletedWithErrors };
     change.header.summary = Some(summary);
+    change.header.correcting_until = None;
+    // They are numbered anew.
+    change.header.reverted_edits.clear();
     change.set_state(status);
     change.event(Event::FinalResult { final_transcript: text, status });
     if change.header.failed.is_empty() {
@@ -68,6 +71,22 @@ pub(super) fn assembled(change: &mut Change<'_>, epoch: u32, text: String, summa
 pub(super) fn assembly_failed(change: &mut Change<'_>, epoch: u32, failure: Failure) {
     if change.header.state == JobState::Assembling && change.header.assembly_epoch == epoch {
         fail_job(change, failure);
+    }
+}
+
+/// Whoever has the text corrected is at it.
+pub(super) fn correcting(change: &mut Change<'_>, epoch: u32) {
+    if change.header.state == JobState::Assembling && change.header.assembly_epoch == epoch {
+        change.header.correcting_until = leases::until(change);
+    }
+}
+
+/// Takes back an edit of the finished transcript. What was told before stays as it was told.
+pub(super) fn revert_edit(change: &mut Change<'_>, edit: u32) {
+    let finished = matches!(change.header.state, JobState::Completed | JobState::CompletedWithErrors);
+    let correction = change.header.summary.as_ref().and_then(|summary| summary.correction);
+    if finished && correction.is_some_and(|correction| edit < correction.edits) {
+        change.header.reverted_edits.insert(edit);
     }
 }
 
@@ -90,6 +109,12 @@ pub(super) fn tick(change: &mut Change<'_>) -> Result<(), StepError> {
         JobState::Assembling => {
             redo::expire(change);
             let header = &change.header;
+            if let Some(until) = header.correcting_until {
+                if now >= until {
+                    assemble(change);
+                }
+                return Ok(());
+            }
             let waits_for_workers = header.redo.as_ref().is_some_and(|redo| !redo.is_done());
             let allowed = if waits_for_workers {
                 header.limits.processing_timeout_ms.max(ASSEMBLY_MS)

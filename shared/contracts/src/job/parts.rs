@@ -70,7 +70,7 @@ pub(super) fn owned(
 ) -> Result<Option<Part>, StepError> {
     let record = change.chunk(chunk)?;
     let part = record.parts.get(part as usize).copied();
-    let alive = !change.header.state.is_final() && super::step::in_flight(record.state);
+    let alive = !change.header.state.is_final() && super::change::in_flight(record.state);
     Ok(part.filter(|part| alive && part.state.is_under_way() && part.epoch == epoch))
 }
 

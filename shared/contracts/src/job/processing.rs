@@ -1,8 +1,7 @@
 //! Inputs of the workers, and the choice of the chunks that go to them.
 
-use super::change::Change;
+use super::change::{Change, in_flight};
 use super::retry::next_try_ms;
-use super::step::in_flight;
 use super::{ChunkState, Effect, JobState, StepError, finish, leases, parts, suspects, timing};
 use crate::event::Event;
 use crate::failure::{Failure, FailureCode};

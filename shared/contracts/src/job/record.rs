@@ -1,6 +1,7 @@
 //! What is kept of a job: one header and one record a chunk.
 
 use super::{ChunkSet, Layout, Limits, Part, Redo};
+use crate::correction::CorrectionSummary;
 use crate::message::Work;
 use crate::source::Source;
 use crate::tenant::TenantName;
@@ -58,7 +59,9 @@ pub enum ChunkState {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LlmMode {
+    /// Each chunk's, before live readers see it.
     PerChunk,
+    /// The whole transcript's, when it is put together.
     PostProcess,
 }
 
@@ -89,6 +92,10 @@ pub struct TranscriptSummary {
     pub gaps: Vec<Gap>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coverage: Option<Coverage>,
+    /// If the job asked for corrections. The corrected transcript is then an object of its own
+    /// ([`crate::objects::corrected_key`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correction: Option<CorrectionSummary>,
 }
 
 /// What the end of a job waited for: the way of the chunk that ended last. The milliseconds from the job's creation to
@@ -162,6 +169,12 @@ pub struct JobHeader {
     /// What is done again before the transcript is put together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redo: Option<Redo>,
+    /// Until when whoever asks a language model for corrections of the assembled text may be silent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correcting_until: Option<Timestamp>,
+    /// Edits of the transcript that a user has taken back, by their numbers.
+    #[serde(default, skip_serializing_if = "ChunkSet::is_empty")]
+    pub reverted_edits: ChunkSet,
     pub failure: Option<Failure>,
     pub summary: Option<TranscriptSummary>,
     /// What the webhook was told or is to be told, the oldest first.
@@ -178,6 +191,13 @@ pub struct JobHeader {
     /// A user has deleted the job: what is left of it is about to go, and nothing happens to it any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted_at: Option<Timestamp>,
+}
+
+impl JobOptions {
+    /// Whether and when a language model is to correct the text.
+    pub fn correction(&self) -> Option<LlmMode> {
+        self.use_llm.then(|| self.llm_mode.unwrap_or(LlmMode::PostProcess))
+    }
 }
 
 impl JobHeader {
@@ -198,6 +218,14 @@ impl JobHeader {
     /// The message to the webhook with this number.
     pub fn webhook(&self, number: u32) -> Option<&Webhook> {
         self.webhooks.iter().find(|webhook| webhook.number == number)
+    }
+
+    /// Where the finished transcript lies: the corrected one, if the job asked for it.
+    pub fn transcript_key(&self) -> String {
+        match self.summary.as_ref().and_then(|summary| summary.correction) {
+            Some(_) => crate::objects::corrected_key(self.id, self.assembly_epoch),
+            None => crate::objects::transcript_key(self.id),
+        }
     }
 
     /// Chunks that have ended, one way or the other.

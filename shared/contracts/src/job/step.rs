@@ -1,9 +1,7 @@
 //! The one door into job state: [`create`] and [`step`]. Nothing else in the program assigns a state.
 
 use super::change::Change;
-use super::{
-    ChunkRecord, ChunkSet, ChunkState, JobHeader, JobOptions, JobState, Layout, Limits, TranscriptSummary,
-};
+use super::{ChunkRecord, ChunkSet, JobHeader, JobOptions, JobState, Layout, Limits, TranscriptSummary};
 use super::{delete, finish, parts, processing, redo, source, timing, upload, webhook};
 use crate::event::{Event, EventRecord};
 use crate::message::{ChunkTask, VERSION, Work};
@@ -131,6 +129,14 @@ pub enum Input {
         epoch: u32,
         failure: Failure,
     },
+    /// The assembled text is being corrected by a language model; said again and again, as a sign of life.
+    Correcting {
+        epoch: u32,
+    },
+    /// A user wants an edit of the language model taken back.
+    RevertEdit {
+        edit: u32,
+    },
     /// A live stream has sent events up to this one. If the log does not reach so far, the store has lost its end; what comes
     /// now must not get the ids of what was seen.
     EventsSeen {
@@ -192,6 +198,8 @@ impl Input {
             | Self::RedoFailed { .. }
             | Self::Assembled { .. }
             | Self::AssemblyFailed { .. }
+            | Self::Correcting { .. }
+            | Self::RevertEdit { .. }
             | Self::EventsSeen { .. }
             | Self::WebhookTaken { .. }
             | Self::WebhookTried { .. }
@@ -313,6 +321,8 @@ pub fn create(new: NewJob, now: Timestamp) -> Step {
         last_effect: 0,
         assembly_epoch: 0,
         redo: None,
+        correcting_until: None,
+        reverted_edits: Default::default(),
         failure: None,
         summary: None,
         webhooks: Vec::new(),
@@ -401,6 +411,8 @@ fn apply(change: &mut Change<'_>, input: Input) -> Result<(), StepError> {
         Input::RedoFailed { chunk, epoch, failure } => redo::failed(change, chunk, epoch, &failure),
         Input::Assembled { epoch, text, summary } => finish::assembled(change, epoch, text, summary),
         Input::AssemblyFailed { epoch, failure } => finish::assembly_failed(change, epoch, failure),
+        Input::Correcting { epoch } => finish::correcting(change, epoch),
+        Input::RevertEdit { edit } => finish::revert_edit(change, edit),
         Input::EventsSeen { last } => change.fill_events(last),
         Input::WebhookTaken { webhook, token, by } => webhook::taken(change, webhook, token, by),
         Input::WebhookTried { webhook, token, outcome, retry_after_ms } => {
@@ -412,12 +424,4 @@ fn apply(change: &mut Change<'_>, input: Input) -> Result<(), StepError> {
         Input::Tick => finish::tick(change)?,
     }
     Ok(())
-}
-
-/// True for the states in which a chunk belongs to a worker.
-pub(super) const fn in_flight(state: ChunkState) -> bool {
-    match state {
-        ChunkState::Queued | ChunkState::Processing => true,
-        ChunkState::Pending | ChunkState::Uploaded | ChunkState::Completed | ChunkState::Failed => false,
-    }
 }

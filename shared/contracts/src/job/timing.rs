@@ -29,6 +29,8 @@ pub(super) fn worked(change: &mut Change<'_>, report: &Input, work: Work) -> Res
         | Input::RedoStarted { .. }
         | Input::Assembled { .. }
         | Input::AssemblyFailed { .. }
+        | Input::Correcting { .. }
+        | Input::RevertEdit { .. }
         | Input::EventsSeen { .. }
         | Input::WebhookTaken { .. }
         | Input::WebhookTried { .. }

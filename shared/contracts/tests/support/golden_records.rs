@@ -34,6 +34,8 @@ pub fn headers() -> Vec<(&'static str, JobHeader)> {
     ];
     headers.extend(fetched());
     headers.extend(ended(&processing));
+    headers.push(("job_header_correcting", correcting(&headers)));
+    headers.push(("job_header_corrected", corrected(&headers)));
     headers.push(("job_header_processing", processing));
     headers
 }
@@ -57,6 +59,23 @@ fn fetched() -> Vec<(&'static str, JobHeader)> {
         ("job_header_source_fetching", fetching),
         ("job_header_source_key", by_key),
     ]
+}
+
+/// Whose text a language model has.
+fn correcting(headers: &[(&'static str, JobHeader)]) -> JobHeader {
+    let (_, redoing) = headers.iter().find(|(name, _)| *name == "job_header_redoing").unwrap();
+    JobHeader { correcting_until: Some(NOW.plus(15_000)), redo: None, ..redoing.clone() }
+}
+
+/// With an edit that was taken back.
+fn corrected(headers: &[(&'static str, JobHeader)]) -> JobHeader {
+    let mut header =
+        headers.iter().map(|(_, header)| header).find(|header| header.summary.is_some()).unwrap().clone();
+    let summary = header.summary.as_mut().unwrap();
+    summary.correction =
+        super::golden_values::corrected_transcript().correction.map(|made| made.summary(4_250));
+    header.reverted_edits.insert(0);
+    header
 }
 
 fn tenant() -> TenantName {

@@ -3,6 +3,7 @@
 
 use super::samples::{job, media, options, passage, result_of};
 use scriptorium_contracts::Timestamp;
+use scriptorium_contracts::correction::{LlmOutcome, LlmUsage};
 use scriptorium_contracts::event::Event;
 use scriptorium_contracts::failure::{Failure, FailureCode};
 use scriptorium_contracts::job::{ChunkState, Effect, JobState, LlmMode};
@@ -72,7 +73,34 @@ pub fn plan() -> ChunkPlan {
 pub fn part_result() -> PartResult {
     let ChunkResult { mut passages, damaged, engine, model, .. } = full_result();
     passages.push(PassageResult { failed: true, ..passage(None, &[]) });
-    PartResult { version: 1, passages, damaged, engine, model, word_timestamps: Some(true) }
+    PartResult { version: 1, passages, damaged, engine, model, word_timestamps: Some(true), llm: None }
+}
+
+/// Of a job whose chunks are corrected one by one.
+pub fn corrected_result() -> ChunkResult {
+    let mut result = result_of(0);
+    result.passages[0].segments[1].corrected = Some("It's end.".to_owned());
+    result.llm = Some(llm_outcome());
+    result
+}
+
+pub fn corrected_part() -> PartResult {
+    PartResult { llm: Some(llm_outcome()), ..part_result() }
+}
+
+pub fn llm_outcome() -> LlmOutcome {
+    let usage = LlmUsage { calls: 3, failed_calls: 1, prompt_tokens: 1_205, completion_tokens: 987 };
+    LlmOutcome { model: "small-chat".to_owned(), usage, refused: 2, unanswered: 4 }
+}
+
+pub fn corrected_transcript() -> Transcript {
+    let texts = [(0, "Good morning!".to_owned())].into_iter().collect();
+    let made = transcript().corrected(LlmMode::PostProcess, &texts, llm_outcome());
+    made.reverted(&[0].into_iter().collect())
+}
+
+pub fn corrected_report() -> WorkerReport {
+    WorkerReport { work: Some(Work { llm_ms: 1_250, ..work() }), ..report(Report::Redone {}) }
 }
 
 /// With every field that may be absent, and text that JSON has to escape.
@@ -308,6 +336,7 @@ pub fn transcript() -> Transcript {
         no_speech_prob: 0.015,
         language: language.map(str::to_owned),
         words: Vec::new(),
+        raw_text: None,
     };
     Transcript {
         version: 1,
@@ -324,6 +353,8 @@ pub fn transcript() -> Transcript {
         engine: "whisper".to_owned(),
         model: "tiny.en".to_owned(),
         word_timestamps: None,
+        raw_text: None,
+        correction: None,
     }
 }
 

@@ -33,6 +33,8 @@ fn record_bound(input: &Input, slots: usize) -> usize {
         | Input::Delete { .. }
         | Input::Assembled { .. }
         | Input::AssemblyFailed { .. }
+        | Input::Correcting { .. }
+        | Input::RevertEdit { .. }
         | Input::EventsSeen { .. }
         | Input::WebhookTaken { .. }
         | Input::WebhookTried { .. }

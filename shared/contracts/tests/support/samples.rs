@@ -63,6 +63,7 @@ pub fn segment(text: &str) -> PassageSegment {
         avg_logprob: -0.271,
         no_speech_prob: 0.015,
         words: Vec::new(),
+        corrected: None,
     }
 }
 
@@ -87,6 +88,7 @@ pub fn result_of(chunk: u32) -> ChunkResult {
         engine: "whisper".to_owned(),
         model: "tiny.en".to_owned(),
         word_timestamps: None,
+        llm: None,
     }
 }
 
@@ -97,5 +99,6 @@ pub fn summary() -> TranscriptSummary {
         segments: 2,
         gaps: vec![Gap { start: 10.0, end: 12.5, reason: GapReason::Damaged }],
         coverage: None,
+        correction: None,
     }
 }

@@ -96,6 +96,7 @@ pub async fn assemble(jobs: &Jobs, job: JobId, epoch: u32) -> Input {
         segments,
         gaps: Vec::new(),
         coverage: None,
+        correction: None,
     };
     Input::Assembled { epoch, text: text.join(" "), summary }
 }

@@ -8,7 +8,7 @@ mod call;
 mod flac;
 mod reply;
 
-pub use call::Endpoint;
+pub use scriptorium_shared::service::Endpoint;
 
 use super::{
     Detected, Engine, EngineError, EngineInfo, Identity, SAMPLE_RATE, Window, WindowText, check, identity,
@@ -29,8 +29,6 @@ use tokio::sync::Semaphore;
 const LANGUAGE_PROBABILITY: f32 = 0.9;
 /// Texts that came while a language was asked for, and are about to be asked for themselves.
 const REMEMBERED: usize = 64;
-/// For a call of 30 s of sound.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Whisper reads the last 224 tokens of a prompt; services refuse long ones.
 const MAX_PROMPT: usize = 800;
 
@@ -72,16 +70,11 @@ impl OpenAi {
     /// # Errors
     /// [`EngineError::Inference`] if this machine has no root certificates to check a server's with.
     pub fn new(config: OpenAiConfig, limiter: Limiter) -> Result<Self, EngineError> {
-        let client = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|problem| EngineError::Inference(problem.to_string()))?;
         Ok(Self {
             identity: identity::openai(&config),
             model: config.model.clone(),
             slots: Semaphore::new(config.slots.clamp(1, 128)),
-            caller: Caller::new(client, config, limiter),
+            caller: Caller::new(config, limiter)?,
             hasher: RandomState::new(),
             heard: Mutex::default(),
         })

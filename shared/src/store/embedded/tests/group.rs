@@ -23,8 +23,8 @@ async fn writes_that_wait_are_one_transaction() {
     connection.execute_batch("CREATE TABLE rows (n INTEGER NOT NULL) STRICT").unwrap();
     let thread = &StoreThread::start("group", connection, None, write_together).unwrap();
 
-    let (begun, is_begun) = mpsc::channel();
-    let (release, released) = mpsc::channel::<()>();
+    let (begun, is_begun) = mpsc::sync_channel(1);
+    let (release, released) = mpsc::sync_channel::<()>(1);
     let first = thread.run(move |_| {
         begun.send(()).unwrap();
         released.recv().unwrap();
