@@ -8,7 +8,7 @@ program=target/release/scriptorium
 say() { printf '\n%s\n' "$*" >&2; }
 
 if [ ! -x "$program" ]; then
-  say "Building Scriptorium. The first time this takes some 13 minutes on two cores, a third of it for the C++ of the
+  say "Building Scriptorium. The first time this takes 12 to 17 minutes on two cores, a third of it for the C++ of the
 speech engine; later it takes seconds."
 fi
 make --no-print-directory build
