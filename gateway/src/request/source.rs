@@ -14,6 +14,8 @@ use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
 const URL: &str = "source_url";
+/// As far as a pattern can tell: whether it is one that may be asked is found out when it is.
+const ADDRESS: &str = "^https?://[!-~]+$";
 const KEY: &str = "source_key";
 /// Name of a recording that comes without one.
 const UNNAMED: &str = "recording";
@@ -149,8 +151,8 @@ impl JsonSchema for SourceRequest {
             fields.remove(name);
         }
         let url = json!({
-            "type": "string", "maxLength": MAX_SIGNED_URL, "pattern": shape::HTTPS,
-            "description": "Where the recording is: an https address of the public network, which answers to `GET`.",
+            "type": "string", "maxLength": MAX_SIGNED_URL, "pattern": ADDRESS,
+            "description": "Where the recording is: an https address of the public network, which answers to `GET`. (A server may be set to take addresses of its own network too, and http.)",
         });
         let key = json!({
             "type": "string", "minLength": 1, "maxLength": MAX_KEY,
