@@ -62,3 +62,31 @@ def form(path, body):
         if body.get("response_format", "json") not in ("json", "text"):
             body.pop("stream", None)
 
+
+
+MADE, DELETED = set(), set()
+
+
+@schemathesis.check
+def jobs_are_there_until_they_are_deleted(_, response, case):
+    """In place of `ensure_resource_availability` (tests/tests/openapi.rs): that one goes by addresses, and a job has several: what
+    DELETE /jobs/{id} deletes is gone from /api/transcripts/{id} as well."""
+    if response.status_code in (200, 202) and case.method == "POST":
+        MADE.update(made_by(response))
+    job = case.path_parameters.get("id") or case.query.get("parent_job_id")
+    if not isinstance(job, str):
+        return
+    if job in DELETED:
+        assert response.status_code >= 400, f"{job} was deleted, and is there"
+    elif job in MADE and case.meta is not None and case.meta.generation.mode.is_positive:
+        gone = response.status_code == 404 and response.json()["code"] == "job_not_found"
+        assert not gone, f"{job} was made, and is not there"
+    if case.method == "DELETE" and response.status_code == 200:
+        DELETED.add(job)
+
+
+def made_by(response):
+    if "json" not in response.headers.get("content-type", [""])[0]:
+        return []
+    answer = response.json()
+    return [answer[name] for name in ("id", "parent_job_id") if name in answer] if isinstance(answer, dict) else []
