@@ -147,7 +147,7 @@ fn ends_task(report: &Report) -> bool {
         | Report::Planned { .. }
         | Report::Completed { .. }
         | Report::PartCompleted {}
-        | Report::Redone {}
+        | Report::Redone { .. }
         | Report::Lost { .. }
         | Report::Failed { .. } => true,
     }
@@ -174,7 +174,7 @@ fn plain_input_of(report: WorkerReport) -> Input {
         return redo_input(chunk, epoch, report);
     }
     match (report, part) {
-        (Report::Redone {}, _) => Input::Redone { chunk, epoch },
+        (Report::Redone { from, next }, _) => Input::Redone { chunk, epoch, from, next },
         (Report::Started {}, part) => Input::Started { chunk, part, epoch },
         (Report::Probed { media }, _) => Input::Probed { media },
         (Report::NeedsChunk { needed }, None) => Input::NeedsChunk { chunk, epoch, needed },
@@ -198,7 +198,7 @@ fn plain_input_of(report: WorkerReport) -> Input {
 
 fn redo_input(chunk: u32, epoch: u32, report: Report) -> Input {
     match report {
-        Report::Redone {} => Input::Redone { chunk, epoch },
+        Report::Redone { from, next } => Input::Redone { chunk, epoch, from, next },
         Report::Failed { failure } => Input::RedoFailed { chunk, epoch, failure },
         Report::NeedsChunk { needed } => {
             let detail = format!("Chunk {needed}, which was uploaded, is not in the object store.");

@@ -63,14 +63,23 @@ impl Redone {
     /// Puts them into the chunk's result.
     pub async fn apply(&self, jobs: &Jobs, chunk: u32, result: &mut ChunkResult) -> Result<(), JobsError> {
         let given_up = self.redo.as_ref().is_some_and(|redo| redo.failed.contains(chunk));
-        if given_up || self.list.passages_of(chunk).is_empty() {
+        let wanted = self.list.passages_of(chunk);
+        if given_up || wanted.is_empty() {
             return Ok(());
         }
-        if let Some(redone) = object::<PartResult>(jobs, &objects::redone_key(self.job, chunk)).await? {
+        // One object of each task, which went on where the one before had ended.
+        let mut from = None;
+        while let Some(redone) =
+            object::<PartResult>(jobs, &objects::redone_key(self.job, chunk, from)).await?
+        {
+            let last = redone.passages.iter().map(|passage| passage.start).max();
             replace(result, redone.passages);
             if let Some(llm) = redone.llm {
                 result.llm = Some(result.llm.take().unwrap_or_default().plus(llm));
             }
+            let next = last.and_then(|last| wanted.iter().copied().filter(|start| *start > last).min());
+            let Some(next) = next else { break };
+            from = Some(next);
         }
         Ok(())
     }

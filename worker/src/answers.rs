@@ -59,7 +59,7 @@ fn lasts(task: &ChunkTask, report: &Report) -> bool {
         Report::Started {}
         | Report::Probed { .. }
         | Report::NeedsChunk { .. }
-        | Report::Redone {}
+        | Report::Redone { .. }
         | Report::Lost { .. }
         | Report::Failed { .. } => false,
     }
@@ -116,7 +116,7 @@ mod tests {
         let answers = Answers::default();
         answers.keep(&task(1, 1), &Report::NeedsChunk { needed: 2 });
         assert_eq!(answers.find(&task(1, 1)), None);
-        let redo = ChunkTask { redo: Some(RedoTask { language: "en".to_owned() }), ..task(1, 1) };
+        let redo = ChunkTask { redo: Some(RedoTask { language: "en".to_owned(), from: None }), ..task(1, 1) };
         answers.keep(&redo, &planned(1));
         assert_eq!(answers.find(&redo), None);
         for chunk in 0..KEPT as u32 + 1 {

@@ -161,7 +161,7 @@ fn log_outcome(report: &Report, took: Duration, work: Work) {
         }
         Report::Planned { parts } => info!(parts = parts.len(), seconds, "chunk divided"),
         Report::PartCompleted {} => info!(windows, cache_hits, seconds, "part done"),
-        Report::Redone {} => info!(windows, cache_hits, seconds, "passages done again"),
+        Report::Redone { .. } => info!(windows, cache_hits, seconds, "passages done again"),
         Report::NeedsChunk { needed } => debug!(needed, seconds, "chunk waits for another one"),
         Report::Failed { failure } => {
             warn!(code = ?failure.code, detail = %failure.detail, seconds, "chunk failed")

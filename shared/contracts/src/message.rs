@@ -61,6 +61,9 @@ impl ChunkTask {
 pub struct RedoTask {
     /// The recording's language, two-letter code.
     pub language: String,
+    /// First frame of the first passage that is not done yet; none: all of them. One task does as much audio as a part has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<i64>,
 }
 
 fn deaths_before_lost() -> u32 {
@@ -180,7 +183,14 @@ pub enum Report {
     /// The part's result is in the object store.
     PartCompleted {},
     /// The passages that were done again are in the object store.
-    Redone {},
+    Redone {
+        /// As the task said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<i64>,
+        /// First frame of the next passage that is to be done; none: the chunk's are done.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next: Option<i64>,
+    },
     /// The task has been delivered so many times without an answer: it may be what kills its workers.
     Lost {
         #[serde(default = "deaths_before_lost", skip_serializing_if = "is_deaths_before_lost")]

@@ -46,9 +46,13 @@ pub fn redo_list_key(job: JobId) -> String {
     format!("jobs/{job}/upload/redo.json")
 }
 
-/// Those passages of one chunk, done again (JSON, [`crate::transcript::PartResult`]).
-pub fn redone_key(job: JobId, chunk: u32) -> String {
-    format!("jobs/{job}/upload/redone-{chunk:05}.json")
+/// Those passages of one chunk, done again by the task that began at this frame, or with the first (JSON,
+/// [`crate::transcript::PartResult`]).
+pub fn redone_key(job: JobId, chunk: u32, from: Option<i64>) -> String {
+    match from {
+        None => format!("jobs/{job}/upload/redone-{chunk:05}.json"),
+        Some(frame) => format!("jobs/{job}/upload/redone-{chunk:05}-{frame}.json"),
+    }
 }
 
 /// The transcript with corrections (JSON, [`crate::transcript::Transcript`]), as the assembly with this fencing token made it: two

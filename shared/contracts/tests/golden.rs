@@ -51,6 +51,11 @@ fn all() -> Vec<Golden> {
         golden("chunk_task", values::task()),
         golden("chunk_task_part", values::part_task()),
         golden("chunk_task_redo", values::redo_task()),
+        golden("chunk_task_redo_later", values::redo_task_from(Some(441_000))),
+        golden(
+            "report_redone_in_part",
+            values::report(Report::Redone { from: Some(-4_410), next: Some(441_000) }),
+        ),
         golden("chunk_task_tenant", values::tenant_task()),
         golden("job_options_no_cache", JobOptions { no_cache: true, ..JobOptions::default() }),
         golden("event_chunk_complete_from_cache", values::chunk_from_cache()),

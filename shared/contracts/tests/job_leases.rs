@@ -6,6 +6,7 @@ mod support;
 use scriptorium_contracts::Timestamp;
 use scriptorium_contracts::event::Event;
 use scriptorium_contracts::job::{ChunkState, Effect, Input, JobState, Layout, Limits, NewJob, PartState};
+use scriptorium_contracts::message::ChunkTask;
 use support::ledger::Ledger;
 use support::samples;
 
@@ -36,9 +37,14 @@ fn completed(chunk: u32, epoch: u32) -> Input {
     Input::Completed { chunk, epoch, result: Box::new(samples::result_of(chunk)) }
 }
 
+/// The tokens of all tasks of a chunk.
 fn tasks(ledger: &Ledger, chunk: u32) -> Vec<u32> {
-    let epoch = |effect: &Effect| match effect {
-        Effect::PublishTask { task } if task.chunk == chunk => Some(task.epoch),
+    published(ledger, chunk).iter().map(|task| task.epoch).collect()
+}
+
+fn published(ledger: &Ledger, chunk: u32) -> Vec<ChunkTask> {
+    let published = |effect: &Effect| match effect {
+        Effect::PublishTask { task } if task.chunk == chunk => Some(task.clone()),
         Effect::PublishTask { .. }
         | Effect::PublishMerge { .. }
         | Effect::PublishAssembly { .. }
@@ -47,7 +53,7 @@ fn tasks(ledger: &Ledger, chunk: u32) -> Vec<u32> {
         | Effect::FetchSource { .. }
         | Effect::EraseJob { .. } => None,
     };
-    ledger.effects.values().filter_map(|pending| epoch(&pending.effect)).collect()
+    ledger.effects.values().filter_map(|pending| published(&pending.effect)).collect()
 }
 
 #[test]
@@ -141,9 +147,40 @@ fn passages_done_again_have_leases_too() {
     assert!(redo.leases.is_empty());
     assert_eq!(tasks(&ledger, 1).len(), 3, "the first task, the one to be done again, and that once more");
     for chunk in [0, 1] {
-        at(&mut ledger, LEASE, Input::Redone { chunk, epoch });
+        at(&mut ledger, LEASE, Input::Redone { chunk, epoch, from: None, next: None });
     }
     assert!(ledger.header().assembly_epoch > epoch, "all is done again: the assembly goes on");
+}
+
+/// What takes long is done task by task: nothing is left out, and nothing is said twice.
+#[test]
+fn much_to_be_done_again_is_done_by_one_task_after_the_other() {
+    let mut ledger = job(1);
+    at(&mut ledger, 0, completed(0, 1));
+    let epoch = ledger.header().assembly_epoch;
+    at(&mut ledger, 0, Input::Redo { epoch, language: "en".to_owned(), chunks: [0].into_iter().collect() });
+    let redone = |from, next| Input::Redone { chunk: 0, epoch, from, next };
+    let begins = |ledger: &Ledger| -> Vec<Option<i64>> {
+        published(ledger, 0).iter().filter_map(|task| task.redo.as_ref()).map(|redo| redo.from).collect()
+    };
+    assert_eq!(begins(&ledger), [None]);
+    at(&mut ledger, 0, redone(None, Some(-50)));
+    assert_eq!(begins(&ledger), [None, Some(-50)]);
+    // The first task's report once more, and one that would go back.
+    at(&mut ledger, 0, redone(None, Some(-50)));
+    at(&mut ledger, 0, redone(None, None));
+    assert_eq!(begins(&ledger), [None, Some(-50)]);
+    // Its worker falls silent: what was done before it stays done.
+    at(&mut ledger, 0, Input::RedoStarted { chunk: 0, epoch });
+    at(&mut ledger, LEASE, Input::Tick);
+    assert_eq!(begins(&ledger), [None, Some(-50), Some(-50)]);
+    at(&mut ledger, LEASE, redone(Some(-50), Some(700)));
+    assert_eq!(begins(&ledger), [None, Some(-50), Some(-50), Some(700)]);
+    assert_eq!(ledger.header().assembly_epoch, epoch, "something is left");
+    // Where a worker says that it goes on where it began, there is no end: it is taken to be done.
+    at(&mut ledger, LEASE, redone(Some(700), Some(700)));
+    assert!(ledger.header().assembly_epoch > epoch, "all is done again: the assembly goes on");
+    assert!(ledger.header().redo.as_ref().unwrap().begun.is_empty());
 }
 
 /// A reader that is further than the log has seen events that the store lost. What comes next gets other ids.

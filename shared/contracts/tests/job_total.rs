@@ -95,7 +95,7 @@ fn input(raw: Raw, ledger: &Ledger) -> Input {
             let chunks = header.completed.iter().filter(|chunk| chunk % 2 == 0).collect();
             Input::Redo { epoch: assembly, language: text, chunks }
         }
-        58 => Input::Redone { chunk, epoch: assembly },
+        58 => Input::Redone { chunk, epoch: assembly, from: None, next: (other % 3 == 0).then_some(480_000) },
         59 if other % 2 == 0 => Input::RedoFailed { chunk, epoch: assembly, failure },
         59 => Input::Assembled { epoch: assembly, text, summary: samples::summary() },
         60 => Input::AssemblyFailed { epoch: assembly, failure },

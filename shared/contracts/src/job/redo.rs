@@ -20,6 +20,9 @@ pub struct Redo {
     /// Chunks with such passages that no worker has yet.
     pub waiting: ChunkSet,
     pub under_way: ChunkSet,
+    /// Of those, the ones of which a part is done: the first frame of what is not ([`RedoTask::from`]).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub begun: Vec<(u32, i64)>,
     /// Tries that ended in failure, of all chunks.
     pub attempts: u32,
     /// Times that it was begun anew with tasks under way.
@@ -36,6 +39,11 @@ pub struct Redo {
 impl Redo {
     pub fn is_done(&self) -> bool {
         self.waiting.is_empty() && self.under_way.is_empty()
+    }
+
+    /// Where the chunk's next task begins.
+    fn from(&self, chunk: u32) -> Option<i64> {
+        self.begun.iter().find(|(begun, _)| *begun == chunk).map(|(_, frame)| *frame)
     }
 
     fn end_lease(&mut self, chunk: u32) {
@@ -56,6 +64,7 @@ pub(super) fn begin(change: &mut Change<'_>, epoch: u32, language: String, chunk
         language,
         waiting: chunks,
         under_way: ChunkSet::default(),
+        begun: Vec::new(),
         attempts: 0,
         losses: 0,
         leases: Vec::new(),
@@ -77,6 +86,7 @@ fn take_back(redo: &mut Redo, lost: &ChunkSet) {
         redo.under_way.remove(chunk);
         redo.end_lease(chunk);
         if given_up {
+            redo.begun.retain(|(begun, _)| *begun != chunk);
             redo.failed.insert(chunk);
         } else {
             redo.waiting.insert(chunk);
@@ -113,10 +123,26 @@ fn is_zero(count: &u32) -> bool {
     *count == 0
 }
 
-pub(super) fn done(change: &mut Change<'_>, chunk: u32, epoch: u32) {
-    if take(change, chunk, epoch) {
-        go_on(change, 0);
+/// A task's worth is done: all of the chunk, or up to the passage that begins at `next`. Whoever began elsewhere than the task
+/// that is under way is late, and says nothing new.
+pub(super) fn done(
+    change: &mut Change<'_>,
+    chunk: u32,
+    epoch: u32,
+    (from, next): (Option<i64>, Option<i64>),
+) {
+    if change.header.redo.as_ref().is_none_or(|redo| redo.from(chunk) != from) || !take(change, chunk, epoch)
+    {
+        return;
     }
+    let Some(redo) = &mut change.header.redo else { return };
+    redo.begun.retain(|(begun, _)| *begun != chunk);
+    // Each task goes on behind the last: there is an end to it, whatever a worker says.
+    if let Some(next) = next.filter(|next| from.is_none_or(|from| *next > from)) {
+        redo.begun.push((chunk, next));
+        redo.waiting.insert(chunk);
+    }
+    go_on(change, 0);
 }
 
 pub(super) fn failed(change: &mut Change<'_>, chunk: u32, epoch: u32, failure: &Failure) {
@@ -131,6 +157,7 @@ pub(super) fn failed(change: &mut Change<'_>, chunk: u32, epoch: u32, failure: &
         redo.waiting.insert(chunk);
         return go_on(change, delay);
     }
+    redo.begun.retain(|(begun, _)| *begun != chunk);
     redo.failed.insert(chunk);
     go_on(change, 0);
 }
@@ -165,7 +192,8 @@ fn publish(change: &mut Change<'_>, delay_ms: u64) {
         redo.under_way.insert(*chunk);
     }
     for chunk in next {
-        let redo = Some(RedoTask { language: language.clone() });
+        let from = change.header.redo.as_ref().and_then(|redo| redo.from(chunk));
+        let redo = Some(RedoTask { language: language.clone(), from });
         let task = ChunkTask { redo, ..processing::task(change, chunk, epoch) };
         change.effect(Effect::PublishTask { task }, delay_ms);
     }

@@ -111,9 +111,12 @@ pub enum Input {
         chunk: u32,
         epoch: u32,
     },
+    /// What was to be done from this frame on is done, up to `next` ([`crate::message::Report::Redone`]).
     Redone {
         chunk: u32,
         epoch: u32,
+        from: Option<i64>,
+        next: Option<i64>,
     },
     RedoFailed {
         chunk: u32,
@@ -407,7 +410,7 @@ fn apply(change: &mut Change<'_>, input: Input) -> Result<(), StepError> {
         }
         Input::Redo { epoch, language, chunks } => redo::begin(change, epoch, language, chunks),
         Input::RedoStarted { chunk, epoch } => redo::started(change, chunk, epoch),
-        Input::Redone { chunk, epoch } => redo::done(change, chunk, epoch),
+        Input::Redone { chunk, epoch, from, next } => redo::done(change, chunk, epoch, (from, next)),
         Input::RedoFailed { chunk, epoch, failure } => redo::failed(change, chunk, epoch, &failure),
         Input::Assembled { epoch, text, summary } => finish::assembled(change, epoch, text, summary),
         Input::AssemblyFailed { epoch, failure } => finish::assembly_failed(change, epoch, failure),

@@ -26,11 +26,16 @@ pub fn headers() -> Vec<(&'static str, JobHeader)> {
     if let Some(redo) = &mut redoing_leased.redo {
         redo.leases.push((2, NOW.plus(15_000)));
     }
+    let mut redoing_further = redoing.clone();
+    if let Some(redo) = &mut redoing_further.redo {
+        redo.begun.push((3, -4_410));
+    }
     let mut headers = vec![
         ("job_header_created", created),
         ("job_header_tenant", of_tenant),
         ("job_header_redoing", redoing),
         ("job_header_redoing_leased", redoing_leased),
+        ("job_header_redoing_further", redoing_further),
     ];
     headers.extend(fetched());
     headers.extend(ended(&processing));
@@ -142,6 +147,7 @@ fn redoing(processing: &JobHeader) -> JobHeader {
         language: "en".to_owned(),
         waiting: [4].into_iter().collect(),
         under_way: [2, 3].into_iter().collect(),
+        begun: Vec::new(),
         attempts: 1,
         losses: 0,
         leases: Default::default(),

@@ -45,7 +45,11 @@ pub fn part_task() -> ChunkTask {
 }
 
 pub fn redo_task() -> ChunkTask {
-    ChunkTask { redo: Some(RedoTask { language: "en".to_owned() }), ..task() }
+    redo_task_from(None)
+}
+
+pub fn redo_task_from(from: Option<i64>) -> ChunkTask {
+    ChunkTask { redo: Some(RedoTask { language: "en".to_owned(), from }), ..task() }
 }
 
 pub fn tenant_task() -> ChunkTask {
@@ -100,7 +104,10 @@ pub fn corrected_transcript() -> Transcript {
 }
 
 pub fn corrected_report() -> WorkerReport {
-    WorkerReport { work: Some(Work { llm_ms: 1_250, ..work() }), ..report(Report::Redone {}) }
+    WorkerReport {
+        work: Some(Work { llm_ms: 1_250, ..work() }),
+        ..report(Report::Redone { from: None, next: None })
+    }
 }
 
 /// With every field that may be absent, and text that JSON has to escape.
@@ -150,7 +157,10 @@ pub fn work() -> Work {
 
 /// At the end of a task of which some was known.
 pub fn cached_report() -> WorkerReport {
-    WorkerReport { work: Some(Work { windows: 9, cache_hits: 7, ..work() }), ..report(Report::Redone {}) }
+    WorkerReport {
+        work: Some(Work { windows: 9, cache_hits: 7, ..work() }),
+        ..report(Report::Redone { from: None, next: None })
+    }
 }
 
 pub fn chunk_from_cache() -> Event {
@@ -165,7 +175,7 @@ pub fn reports() -> Vec<Report> {
         Report::Planned { parts: vec![10, 10, 4] },
         Report::Completed { result: Box::new(full_result()) },
         Report::PartCompleted {},
-        Report::Redone {},
+        Report::Redone { from: None, next: None },
         Report::Lost { deaths: 3 },
         Report::Failed { failure: failure() },
     ]
@@ -180,7 +190,7 @@ pub const fn report_name(report: &Report) -> &'static str {
         Report::Planned { .. } => "report_planned",
         Report::Completed { .. } => "report_completed",
         Report::PartCompleted {} => "report_part_completed",
-        Report::Redone {} => "report_redone",
+        Report::Redone { .. } => "report_redone",
         Report::Lost { .. } => "report_lost",
         Report::Failed { .. } => "report_failed",
     }

@@ -11,7 +11,7 @@ use scriptorium_contracts::job::TranscriptSummary;
 use scriptorium_contracts::job::{
     ChunkRecord, ChunkSet, ChunkState, Effect, Input, JobState, Layout, Limits, NewJob, PartState, Redo,
 };
-use scriptorium_contracts::message::{ChunkTask, PartTask};
+use scriptorium_contracts::message::{ChunkTask, PartTask, RedoTask};
 use scriptorium_contracts::transcript::{Gap, GapReason};
 use scriptorium_contracts::webhook::{Webhook, WebhookTry};
 use std::collections::BTreeSet;
@@ -208,13 +208,13 @@ impl World {
     fn run_task(&mut self, pick: usize) {
         let Some(index) = at(&self.tasks, pick) else { return };
         let ChunkTask { chunk, epoch, part, divide, redo, .. } = self.tasks.remove(index);
-        if redo.is_some() {
+        if let Some(RedoTask { from, .. }) = redo {
             // Some of them fail: which, is decided by nothing that the job knows.
             self.soup.push(if pick % 5 == 4 {
                 let failure = Failure::new(FailureCode::EngineFailed, "Once more.");
                 Input::RedoFailed { chunk, epoch, failure }
             } else {
-                Input::Redone { chunk, epoch }
+                redone(chunk, epoch, from)
             });
             return;
         }
@@ -315,9 +315,9 @@ impl World {
             return;
         };
         let ChunkTask { chunk, epoch, part, redo, .. } = self.tasks.remove(index);
-        if redo.is_some() {
+        if let Some(RedoTask { from, .. }) = redo {
             // A queue that survives its clients gives it to another worker.
-            self.soup.push(Input::Redone { chunk, epoch });
+            self.soup.push(redone(chunk, epoch, from));
             return;
         }
         let part = part.map(|part| part.index);
@@ -404,4 +404,13 @@ fn lost_tasks(record: &ChunkRecord) -> Vec<Input> {
 
 fn at<T>(list: &[T], pick: usize) -> Option<usize> {
     pick.checked_rem(list.len())
+}
+
+/// Every other chunk has so much to be done again that it takes three tasks.
+fn redone(chunk: u32, epoch: u32, from: Option<i64>) -> Input {
+    let next = match from {
+        None => Some(-480),
+        Some(frame) => Some(frame + 4_800_000).filter(|next| *next < 9_000_000),
+    };
+    Input::Redone { chunk, epoch, from, next: next.filter(|_| chunk.is_multiple_of(2)) }
 }
