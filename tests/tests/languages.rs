@@ -20,12 +20,8 @@ async fn transcript(
     chunk_size_mb: u64,
     order: impl Fn(u32) -> Vec<u32>,
 ) -> (String, Vec<String>) {
-    let settings = [
-        ("SCRIPTORIUM_MODEL", "base"),
-        // Shorter than what is done again: that takes more than one task.
-        ("SCRIPTORIUM_PART_SECONDS", "20"),
-        ("SCRIPTORIUM_WORKERS", workers),
-    ];
+    let settings =
+        [("SCRIPTORIUM_MODEL", "base"), ("SCRIPTORIUM_PART_SECONDS", "60"), ("SCRIPTORIUM_WORKERS", workers)];
     let server = Deployment::start(&settings).await;
     let bytes = recordings::converted(&BACKWARDS_IN_THE_MIDDLE, "wav");
     let session = Client::new(&server.url()).open("two.wav", bytes, chunk_size_mb, json!({})).await;

@@ -1,4 +1,4 @@
-//! The engines: one sleeps, one ends its process.
+//! The engines: one sleeps, one ends its process, one takes what is loud for another language.
 
 use async_trait::async_trait;
 use scriptorium_worker::engine::{
@@ -7,8 +7,8 @@ use scriptorium_worker::engine::{
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
-/// What a sample of a deadly window exceeds; ordinary sound must stay well below it.
-pub const DEADLY: f32 = 0.7;
+/// What a sample of a deadly window, or of one in doubt, exceeds; ordinary sound must stay well below it.
+pub const LOUD: f32 = 0.7;
 
 /// Takes its time for each window, and says of it how long it is.
 pub struct Sleep {
@@ -67,14 +67,14 @@ impl Engine for Sleep {
     }
 }
 
-/// Ends its process at a window with a sample above [`DEADLY`], as a fault in a library would: no destructor runs, nobody is
+/// Ends its process at a window with a sample above [`LOUD`], as a fault in a library would: no destructor runs, nobody is
 /// told. Otherwise as the engine within.
 pub struct Crash(pub Sleep);
 
 #[async_trait]
 impl Engine for Crash {
     async fn transcribe(&self, window: Window) -> Result<WindowText, EngineError> {
-        if window.samples.iter().any(|sample| sample.abs() > DEADLY) {
+        if loud(&window.samples) {
             std::process::abort();
         }
         self.0.transcribe(window).await
@@ -95,4 +95,36 @@ impl Engine for Crash {
     async fn close(&self) {
         self.0.close().await;
     }
+}
+
+/// Hears English; where it is loud, and nobody says what it is, perhaps Welsh. Otherwise as the engine within.
+pub struct Doubt(pub Sleep);
+
+#[async_trait]
+impl Engine for Doubt {
+    async fn transcribe(&self, window: Window) -> Result<WindowText, EngineError> {
+        self.0.transcribe(window).await
+    }
+
+    async fn detect_language(&self, samples: Vec<f32>) -> Result<Detected, EngineError> {
+        let (language, probability) = if loud(&samples) { ("cy", 0.3) } else { ("en", 0.9) };
+        Ok(Detected { language: language.to_owned(), probability })
+    }
+
+    fn info(&self) -> EngineInfo {
+        let languages = vec!["cy".to_owned(), "en".to_owned()];
+        EngineInfo { engine: "doubt", multilingual: true, languages, ..self.0.info() }
+    }
+
+    fn identity(&self) -> Option<&Identity> {
+        None
+    }
+
+    async fn close(&self) {
+        self.0.close().await;
+    }
+}
+
+fn loud(samples: &[f32]) -> bool {
+    samples.iter().any(|sample| sample.abs() > LOUD)
 }
