@@ -162,6 +162,8 @@ pub struct Timings {
     pub queue: f64,
     pub decode: f64,
     pub engine: f64,
+    #[serde(default)]
+    pub llm: f64,
     pub assembly: f64,
 }
 

@@ -98,6 +98,10 @@ impl App {
         new: NewJob,
         key: Option<Idempotency>,
     ) -> Result<CreatedJob, Problem> {
+        // A repetition takes nothing of a quota, and is not refused where one is used up.
+        if let Some(before) = self.made_before(caller, key.as_ref()).await? {
+            return Ok(before);
+        }
         let new = NewJob { tenant: caller.tenant().cloned(), ..new };
         let job = new.id;
         quotas::reserve(self, caller, job, new.layout.total_size()).await?;
@@ -107,10 +111,17 @@ impl App {
             CreatedJob::New(_) => return Ok(created),
             CreatedJob::Existing(_) | CreatedJob::KeyReused => quotas::release(self, caller, job).await,
         }
-        match created {
-            CreatedJob::Existing(header) if !caller.owns(&header) => Ok(CreatedJob::KeyReused),
-            CreatedJob::New(_) | CreatedJob::Existing(_) | CreatedJob::KeyReused => Ok(created),
-        }
+        Ok(seen_by(caller, created))
+    }
+
+    /// The job that the caller's key has made before, if it is there.
+    pub async fn made_before(
+        &self,
+        caller: &Caller,
+        key: Option<&Idempotency>,
+    ) -> Result<Option<CreatedJob>, Problem> {
+        let Some(key) = key else { return Ok(None) };
+        Ok(self.jobs.made_before(key).await?.map(|created| seen_by(caller, created)))
     }
 
     /// Deletes a job of the caller's, with all that is stored of it.
@@ -121,6 +132,14 @@ impl App {
         let deleted = self.jobs.delete(job, self.config.url_expiry).await?;
         quotas::release(self, caller, job).await;
         Ok(deleted)
+    }
+}
+
+/// A job of somebody else's is none.
+fn seen_by(caller: &Caller, created: CreatedJob) -> CreatedJob {
+    match created {
+        CreatedJob::Existing(header) if !caller.owns(&header) => CreatedJob::KeyReused,
+        CreatedJob::New(_) | CreatedJob::Existing(_) | CreatedJob::KeyReused => created,
     }
 }
 

@@ -58,8 +58,15 @@ pub async fn fetch(
     let canonical = serde_json::to_vec(&request)
         .map_err(|_| Problem::new(Code::MalformedJson, "The body cannot be written as JSON."))?;
     let key = idempotency::of(&headers, "transcripts", caller.tenant(), &canonical)?;
-    let new = Box::pin(look(&app, &caller, &fetcher, &request)).await?;
-    let header = match app.create(&caller, new, key).await? {
+    let created = match app.made_before(&caller, key.as_ref()).await? {
+        // Where the recording is, nobody is asked again: it may be gone by now.
+        Some(before) => before,
+        None => {
+            let new = Box::pin(look(&app, &caller, &fetcher, &request)).await?;
+            app.create(&caller, new, key).await?
+        }
+    };
+    let header = match created {
         CreatedJob::New(header) => {
             told(&header);
             header

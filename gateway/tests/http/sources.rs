@@ -139,6 +139,7 @@ async fn a_repetition_makes_no_second_job() {
     let first = send(body.clone(), "k").await;
     let again = send(body.clone(), "k").await;
     assert_eq!((again.status, &again.json()["id"]), (202, &first.json()["id"]));
+    assert_eq!(files.asked().len(), 1, "its server is not asked again");
     let other = json!({ "source_url": files.url("/talk.wav") });
     send(other, "k").await.is_problem(422, "idempotency_key_reused");
     assert_ne!(send(body, "l").await.json()["id"], first.json()["id"]);

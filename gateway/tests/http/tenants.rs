@@ -351,9 +351,13 @@ async fn a_rate_is_told_kept_and_each_tenants_own() {
 async fn so_many_jobs_at_once() {
     let house = House::with(limited(|limits| limits.concurrent_jobs = Some(2))).await;
     let (acme, other) = (house.key("acme").await, house.key("other").await);
-    let (first, second) = (house.job_of(&acme).await, house.job_of(&acme).await);
+    let first = house.job_of(&acme).await;
+    let second = id(&house.init_as(Some(&acme), "second").await.json());
     let refused = house.init_as(Some(&acme), "third").await;
     assert_eq!(refused.is_problem(429, "too_many_jobs")["limit"], 2);
+    // What was asked before is no new job.
+    let again = house.init_as(Some(&acme), "second").await;
+    assert_eq!((again.status, id(&again.json())), (200, second));
     assert!(refused.headers.contains_key("retry-after"));
     house.job_of(&other).await;
     // Whatever ends one makes room: cancelled by someone else (a coordinator, say), deleted here.

@@ -109,6 +109,15 @@ impl Jobs {
         })
     }
 
+    /// What came of an idempotency key before, if the job is there; nothing is made. `None` says nothing.
+    pub async fn made_before(&self, key: &Idempotency) -> Result<Option<CreatedJob>, JobsError> {
+        match self.store.made_before(key).await? {
+            Some(Created::Existing(id)) => Ok(self.header(id).await?.map(CreatedJob::Existing)),
+            Some(Created::KeyReused) => Ok(Some(CreatedJob::KeyReused)),
+            Some(Created::New) | None => Ok(None),
+        }
+    }
+
     /// Lets something happen to a job and returns its header after that. Once it has returned, the change is safe;
     /// its effects are performed or remembered. If it is dropped half-way, the change may have happened or not.
     pub fn advance(&self, job: JobId, input: Input) -> BoxFuture<'_, Result<JobHeader, JobsError>> {

@@ -45,6 +45,13 @@ pub struct Idempotency {
     pub body_hash: String,
 }
 
+impl Idempotency {
+    /// What the key stands for: the job that a request with this body has made.
+    fn found(&self, job: JobId, body_hash: &str) -> Created {
+        if self.body_hash == body_hash { Created::Existing(job) } else { Created::KeyReused }
+    }
+}
+
 /// Outcome of [`Store::create`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Created {
@@ -98,6 +105,18 @@ impl Store {
         match self {
             Self::Embedded(store) => Box::pin(store.create(step, idempotency)),
             Self::Redis(store) => Box::pin(store.create(step, idempotency)),
+        }
+    }
+
+    /// What [`Store::create`] would answer without writing anything, if this key has made a job that is there. `None` says
+    /// nothing: the job may just be being made.
+    pub fn made_before<'a>(
+        &'a self,
+        key: &'a Idempotency,
+    ) -> BoxFuture<'a, Result<Option<Created>, StoreError>> {
+        match self {
+            Self::Embedded(store) => Box::pin(store.made_before(key)),
+            Self::Redis(store) => Box::pin(store.made_before(key)),
         }
     }
 

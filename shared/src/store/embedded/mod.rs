@@ -16,6 +16,7 @@ use super::rows::{Rows, decode};
 use super::{
     Commit, Created, DueEffect, EffectKey, Idempotency, JobRange, ListedJob, MAX_EVENT_PAGE_BYTES, StoreError,
 };
+use crate::clock;
 use rusqlite::Connection;
 use scriptorium_contracts::event::EventRecord;
 use scriptorium_contracts::job::{ChunkRecord, JobHeader, Step};
@@ -79,6 +80,11 @@ impl EmbeddedStore {
     ) -> Result<Created, StoreError> {
         let (rows, now) = (Rows::of(step)?, step.header.created_at);
         self.write(move |connection| write::create(connection, &rows, idempotency.as_ref(), now)).await
+    }
+
+    pub(super) async fn made_before(&self, key: &Idempotency) -> Result<Option<Created>, StoreError> {
+        let (key, now) = (key.clone(), clock::now());
+        self.read(move |connection| read::made_before(connection, &key, now)).await
     }
 
     pub(super) async fn commit(&self, step: &Step) -> Result<Commit, StoreError> {

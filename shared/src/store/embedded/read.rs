@@ -1,7 +1,7 @@
 //! What is read. Each function runs in a transaction, so all that it reads is of one state. Texts are understood
 //! outside of the reading thread.
 
-use super::super::{EffectKey, JobKey, JobRange, Order, StoreError};
+use super::super::{Created, EffectKey, Idempotency, JobKey, JobRange, Order, StoreError};
 use super::schema::failed_at;
 use super::write::{bytes, sql};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -32,6 +32,28 @@ pub(super) fn load(
         Ok(Some((header, records)))
     };
     load().map_err(|error| failed_at("header or chunk record", Some(job), &error))
+}
+
+/// What came of this key before.
+pub(super) fn made_before(
+    connection: &Connection,
+    wanted: &Idempotency,
+    now: Timestamp,
+) -> Result<Option<Created>, StoreError> {
+    let known = known_key(connection, &wanted.key, now)
+        .map_err(|error| failed_at("idempotency key", None, &error))?;
+    Ok(known.map(|(job, body_hash)| wanted.found(job, &body_hash)))
+}
+
+fn known_key(
+    connection: &Connection,
+    key: &str,
+    now: Timestamp,
+) -> rusqlite::Result<Option<(JobId, String)>> {
+    connection
+        .prepare_cached("SELECT job, body_hash FROM idempotency WHERE key = ?1 AND expires > ?2")?
+        .query_row(params![key, sql(now.0)], |row| Ok((job_id(row, 0)?, row.get(1)?)))
+        .optional()
 }
 
 pub(super) fn chunk_records(

@@ -2,9 +2,9 @@
 
 use super::super::rows::Rows;
 use super::super::{Commit, Created, IDEMPOTENCY_MS, Idempotency, StoreError};
-use super::read::job_id;
+use super::read::made_before;
 use super::schema::failed_at;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use scriptorium_contracts::tenant::TenantName;
 use scriptorium_contracts::{JobId, Timestamp};
 
@@ -18,12 +18,10 @@ pub(super) fn create(
     now: Timestamp,
 ) -> Result<Created, StoreError> {
     let failed = |error| failed_at("idempotency key", Some(rows.job), &error);
-    if let Some(wanted) = idempotency {
-        match known_key(connection, &wanted.key, now).map_err(failed)? {
-            Some((job, body_hash)) if body_hash == wanted.body_hash => return Ok(Created::Existing(job)),
-            Some(_) => return Ok(Created::KeyReused),
-            None => {}
-        }
+    if let Some(wanted) = idempotency
+        && let Some(before) = made_before(connection, wanted, now)?
+    {
+        return Ok(before);
     }
     if !insert_job(connection, rows)? {
         return Ok(Created::Existing(rows.job));
@@ -32,17 +30,6 @@ pub(super) fn create(
         remember_key(connection, wanted, rows.job, now).map_err(failed)?;
     }
     Ok(Created::New)
-}
-
-fn known_key(
-    connection: &Connection,
-    key: &str,
-    now: Timestamp,
-) -> rusqlite::Result<Option<(JobId, String)>> {
-    connection
-        .prepare_cached("SELECT job, body_hash FROM idempotency WHERE key = ?1 AND expires > ?2")?
-        .query_row(params![key, sql(now.0)], |row| Ok((job_id(row, 0)?, row.get(1)?)))
-        .optional()
 }
 
 fn remember_key(

@@ -79,8 +79,7 @@ impl RedisStore {
             }
             let (job, body_hash) = parse_holder(&holder)?;
             if self.appears(job, !own_barred).await? {
-                let same = body_hash == wanted.body_hash;
-                return Ok(if same { Created::Existing(job) } else { Created::KeyReused });
+                return Ok(wanted.found(job, body_hash));
             }
             if own_barred {
                 break;
@@ -89,6 +88,20 @@ impl RedisStore {
         }
         let detail = "an idempotency key changes hands too often; try again".to_owned();
         Err(StoreError::Unavailable { detail })
+    }
+
+    pub(in super::super) async fn made_before(
+        &self,
+        wanted: &Idempotency,
+    ) -> Result<Option<Created>, StoreError> {
+        let mut asking = redis::cmd("GET");
+        asking.arg(self.keys.idempotency(&wanted.key));
+        let holder: Option<String> = self.ask(Request::Command(&asking)).await?;
+        let Some(holder) = holder else { return Ok(None) };
+        let (job, body_hash) = parse_holder(&holder)?;
+        let look = script::bar(&self.keys, job, false);
+        let there: bool = self.ask(Request::Script(&script::BAR, &look)).await?;
+        Ok(there.then(|| wanted.found(job, body_hash)))
     }
 
     /// Waits until a job that another is about to make is there. False: it is not, and if `bar`, it never will be.

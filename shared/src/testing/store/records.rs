@@ -153,7 +153,12 @@ pub(super) async fn idempotency_keys(store: &Store) {
     let key = |key: &str, body: &str| Idempotency { key: key.to_owned(), body_hash: body.to_owned() };
     let make = || job::create(new_job(new_id(), 2), crate::clock::now());
     let first = make();
+    assert_eq!(store.made_before(&key("a", "body")).await.unwrap(), None);
     assert_eq!(store.create(&first, Some(key("a", "body"))).await.unwrap(), Created::New);
+    let before = store.made_before(&key("a", "body")).await.unwrap();
+    assert_eq!(before, Some(Created::Existing(first.header.id)));
+    assert_eq!(store.made_before(&key("a", "other")).await.unwrap(), Some(Created::KeyReused));
+    assert_eq!(store.made_before(&key("b", "body")).await.unwrap(), None);
     let again = make();
     let existing = store.create(&again, Some(key("a", "body"))).await.unwrap();
     assert_eq!(existing, Created::Existing(first.header.id));
