@@ -95,6 +95,16 @@ impl Keeper {
         Ok(self.known(found))
     }
 
+    /// Whether a caller who was let in would be let in still: his key may have been revoked, or its time may be over. Costs as
+    /// little as a request does. Where nobody can say, he stays.
+    pub async fn still_knows(&self, caller: &Caller) -> bool {
+        let Some(key) = &caller.key else { return true };
+        match self.look_up(&key.id).await {
+            Ok(found) => found.is_some_and(|found| found.key.is_valid(clock::now())),
+            Err(_) => true,
+        }
+    }
+
     fn known(&self, found: Remembered) -> Caller {
         let (own, default) = (found.limits, self.limits);
         Caller {

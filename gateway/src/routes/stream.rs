@@ -45,7 +45,8 @@ pub fn describe(operation: &mut Operation<'_>) {
         .says("job_stream", "jobs", "The live stream of a job (server-sent events)")
         .more(
             "It begins with the job's first event, or behind the one named by `Last-Event-ID`, at whichever gateway, and ends \
-             with the job; it is also ended after some time (half an hour, unless the server is set otherwise): open it again.",
+             with the job; it is also ended after some time (half an hour, unless the server is set otherwise): open it again. It also ends when its key is \
+             revoked.",
         )
         .secured(STREAM_TOKEN)
         .header("Last-Event-ID", "The `id` of the last frame that was read.", &json!({ "type": "string" }))
@@ -72,10 +73,13 @@ pub async fn stream(
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let reader = reader_of(&app, listener, (job, resume), request.partial)?;
-    let body = futures::stream::unfold(reader, |mut reader| async move {
-        let bytes = reader.next().await?;
-        Some((Ok::<_, Infallible>(bytes), reader))
-    });
+    let body =
+        futures::stream::unfold((reader, app.access, caller), |(mut reader, access, caller)| async move {
+            let bytes = reader.next().await?;
+            // A stream is open for long. Whose key is revoked hears nothing more, and loses the connection at its next sign of life.
+            let known = access.still_knows(&caller).await;
+            known.then_some((Ok::<_, Infallible>(bytes), (reader, access, caller)))
+        });
     Ok((HEADERS, Body::from_stream(body)).into_response())
 }
 

@@ -262,8 +262,13 @@ async fn a_revoked_key_is_refused_after_five_seconds_at_the_latest() {
     let job = house.job_of(&acme).await;
     let path = format!("/jobs/{job}");
     let stream = house.get_as(Some(&acme), &path).await.json()["stream_url"].as_str().unwrap().to_owned();
+    let mut live = Stream::open(&house.http, &house.url(&stream), None).await;
+    assert_eq!(live.next().await.unwrap().kind(), "initialized");
     house.directory.revoke(&acme.record.id, scriptorium_shared::clock::now()).await.unwrap();
     tokio::time::sleep(Duration::from_millis(5_100)).await;
+    // Nor is anything told to whoever listens already.
+    house.advance(job, scriptorium_contracts::job::Input::Cancel { reason: String::new() }).await;
+    assert!(live.next().await.is_none());
     house.get_as(Some(&acme), &path).await.is_problem(401, "unauthorized");
     // Its tokens die with it; the tenant's other key goes on.
     house.get(&stream).await.is_problem(401, "unauthorized");
