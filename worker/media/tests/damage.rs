@@ -136,6 +136,9 @@ fn a_spoiled_end_is_told() {
     check_spoiled_end(&studio.convert(&speech, &["-b:a", "64k", "-ar", "44100"], "a.mp3"), false);
     check_spoiled_end(&studio.convert(&speech, &["-q:a", "5", "-ar", "44100"], "b.mp3"), false);
     check_spoiled_end(&studio.convert(&speech, &["-c:a", "aac", "-ar", "44100"], "a.aac"), false);
+    check_spoiled_end(&studio.convert(&speech, &["-c:a", "libvorbis", "-ar", "44100"], "a.ogg"), false);
+    check_spoiled_end(&studio.convert(&speech, &["-c:a", "libopus", "-b:a", "48k"], "a.opus"), false);
+    check_spoiled_end(&studio.convert(&speech, &["-c:a", "flac", "-ar", "44100"], "b.ogg"), false);
 }
 
 #[test]

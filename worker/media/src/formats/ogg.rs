@@ -7,8 +7,9 @@ use std::sync::Arc;
 use super::Scanner;
 use super::ogg_chain::{BLOCK, Chain, REACH};
 use super::ogg_link::{Link, open};
-use super::ogg_page::Page;
+use super::ogg_page::{Page, is_cut_off};
 use super::ogg_walk::{Found, PageWalk, Wanted};
+use super::tail::trailing_bytes;
 use crate::error::MediaError;
 use crate::init::{Codec, InitSection, Layout, OggLink, PacketTiming};
 use crate::packet::Packet;
@@ -78,6 +79,13 @@ impl OggScanner {
                     return Ok(walk.into_found());
                 }
                 self.step(bytes, &mut walk, page)?;
+            }
+        }
+        if let Some(at) = walk.breaks_off() {
+            let end = self.chain.cell(self.chain.count()).end;
+            // A recording that was cut off is as long as it is; one whose end is spoiled was longer.
+            if at < end && !is_cut_off(bytes, at, end)? {
+                walk.lose(trailing_bytes(bytes, at..end)?);
             }
         }
         Ok(walk.into_found())

@@ -14,6 +14,14 @@ const FIXED_HEADER: u64 = 27;
 /// Bytes of pages whose CRC does not hold that one search checks: bounds the work that crafted bytes can cause.
 const MOST_IN_VAIN: u64 = 1024 * 1024;
 
+/// Whether what begins at `at` is a page that the end of the recording, at `end`, cuts off.
+pub(crate) fn is_cut_off(bytes: &mut Span<'_>, at: u64, end: u64) -> Result<bool, MediaError> {
+    let header = bytes.slice(at, (at + FIXED_HEADER + 255).min(end))?;
+    let begins = header.starts_with(b"OggS") || b"OggS".starts_with(header);
+    // A header that is itself cut off has no more to say.
+    Ok(begins && parse_header(header, at).is_none_or(|page| page.end() > end))
+}
+
 /// The header of a page whose CRC holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Page {

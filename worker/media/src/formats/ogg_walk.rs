@@ -49,6 +49,8 @@ pub(crate) struct PageWalk {
     sequence: Option<u32>,
     /// Granule position after the latest page with audio.
     base: Option<u64>,
+    /// Whether the latest page with audio is the last of its stream.
+    ended: bool,
     /// Block size of the packet before (Vorbis).
     previous: Option<u32>,
     lost: Option<Lost>,
@@ -67,6 +69,7 @@ impl PageWalk {
             junk: None,
             sequence: None,
             base: None,
+            ended: false,
             previous: None,
             lost: None,
             found: Vec::new(),
@@ -128,12 +131,14 @@ impl PageWalk {
     fn leave(&mut self) {
         self.joiner = Joiner::new(MOST_PACKET);
         (self.junk, self.sequence, self.base, self.previous, self.lost) = (None, None, None, None, None);
+        self.ended = false;
     }
 
     /// Takes the next page of the present link's stream.
     pub(crate) fn page(&mut self, bytes: &mut Span<'_>, page: &Page) -> Result<(), MediaError> {
         let Some(link) = self.link.clone() else { return Ok(()) };
         let junk = self.junk.take();
+        self.ended = page.is_last();
         let missing = self
             .sequence
             .replace(page.sequence)
@@ -198,6 +203,23 @@ impl PageWalk {
         }
         self.base = page.granule.or(base.and_then(|base| base.checked_add(all)));
         self.previous = previous;
+    }
+
+    /// Where the stream breaks off although its last page was not met, if that is in the cell.
+    pub(crate) fn breaks_off(&self) -> Option<u64> {
+        let open = self.link.is_some() && !self.ended;
+        Some(self.covered).filter(|at| open && self.wanted.cell.contains(at))
+    }
+
+    /// From there to the end of the recording `lost` bytes have held audio: as much as in as many bytes before.
+    pub(crate) fn lose(&mut self, lost: u64) {
+        let Some(link) = self.link.clone().filter(|_| lost > 0) else { return };
+        let place = &link.place;
+        let held = self.base.unwrap_or(0).saturating_sub(place.start_granule);
+        let bytes = self.covered.saturating_sub(place.data).max(1);
+        let frames = u128::from(held) * u128::from(lost) / u128::from(bytes);
+        let gap = Packet::gap(self.covered, lost, u64::try_from(frames).unwrap_or(u64::MAX));
+        self.emit(&link, gap, Vec::new());
     }
 
     fn emit(&mut self, link: &Arc<Link>, packet: Packet, parts: Vec<Range<u64>>) {
