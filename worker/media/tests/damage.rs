@@ -139,6 +139,8 @@ fn a_spoiled_end_is_told() {
     check_spoiled_end(&studio.convert(&speech, &["-c:a", "libvorbis", "-ar", "44100"], "a.ogg"), false);
     check_spoiled_end(&studio.convert(&speech, &["-c:a", "libopus", "-b:a", "48k"], "a.opus"), false);
     check_spoiled_end(&studio.convert(&speech, &["-c:a", "flac", "-ar", "44100"], "b.ogg"), false);
+    check_spoiled_end(&studio.convert(&speech, &["-c:a", "libopus", "-b:a", "48k"], "a.webm"), false);
+    check_spoiled_end(&studio.convert(&speech, &["-c:a", "aac", "-ar", "44100"], "a.mka"), false);
 }
 
 #[test]

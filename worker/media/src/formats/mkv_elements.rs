@@ -98,6 +98,23 @@ pub(crate) fn may_follow(bytes: &mut Span<'_>, at: u64, end: u64) -> Result<bool
     Ok(header_at(bytes, at)?.is_some_and(|found| known(found.id)))
 }
 
+/// Whether the end of the recording cuts off what begins at `at`.
+pub(crate) fn is_cut_off(bytes: &mut Span<'_>, at: u64, known: &Known) -> Result<bool, MediaError> {
+    if known.end.saturating_sub(at) < MAX_HEADER {
+        return Ok(true);
+    }
+    let Some(header) = header_at(bytes, at)? else { return Ok(false) };
+    let body = at + header.len;
+    let beyond = header.size.is_some_and(|size| body.saturating_add(size) > known.end);
+    Ok(beyond
+        && match header.id {
+            SIMPLE_BLOCK => vint(bytes.slice(body, (body + 8).min(known.end))?)
+                .is_none_or(|(track, _)| known.tracks.contains(&track)),
+            BLOCK_GROUP => header_at(bytes, body)?.is_none_or(|child| child.id == BLOCK),
+            id => SKIPPED.contains(&id) || id == TIMESTAMP,
+        })
+}
+
 /// The element at `at`; `None` if none can stand there, or if it is cut off.
 pub(crate) fn element_at(
     bytes: &mut Span<'_>,

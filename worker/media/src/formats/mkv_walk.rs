@@ -5,9 +5,10 @@
 
 use std::ops::Range;
 
-use super::mkv_elements::{Block, Element, Known, element_at, laced, may_follow, whole};
+use super::mkv_elements::{Block, Element, Known, element_at, is_cut_off, laced, may_follow, whole};
 use super::mkv_frames::Counter;
 use super::mkv_sync::Sync;
+use super::tail::trailing_bytes;
 use crate::error::MediaError;
 use crate::packet::{Packet, content_hash};
 use crate::source::Span;
@@ -143,7 +144,9 @@ impl<'s> Walk<'s> {
             }
             Some(Element::Skip { end: next }) if may_follow(bytes, next, end)? => next,
             Some(Element::Block(block)) => return self.block(bytes, &block),
-            Some(Element::Skip { .. }) | None => return self.damaged(bytes, end),
+            Some(Element::Skip { .. }) | None => {
+                return if self.damaged(bytes, end)? { Ok(true) } else { self.spoiled_end(bytes) };
+            }
         };
         self.at = next;
         Ok(true)
@@ -181,6 +184,22 @@ impl<'s> Walk<'s> {
         }
         self.at = next;
         Ok(true)
+    }
+
+    /// No element follows: a recording that was cut off is as long as it is, one whose end is spoiled was longer.
+    fn spoiled_end(&mut self, bytes: &mut Span<'_>) -> Result<bool, MediaError> {
+        let end = self.stream.known.end;
+        if is_cut_off(bytes, self.at, &self.stream.known)? {
+            return Ok(false);
+        }
+        let lost = trailing_bytes(bytes, self.at..end)?;
+        let start = self.hole.take().map_or(self.at, |hole| hole.start);
+        if lost > 0 && self.wanted.contains(&start) {
+            let len = end - start;
+            self.packets.push(Packet::gap(start, len, self.by_bytes(len)));
+        }
+        self.at = end;
+        Ok(false)
     }
 
     /// A block of the track.
