@@ -6,6 +6,7 @@
 
 use super::diff::{self, Run};
 use super::kept;
+use super::sense;
 use super::spelling::distance;
 use crate::transcript::written_without_spaces;
 use std::collections::{BTreeMap, BTreeSet};
@@ -124,6 +125,9 @@ pub fn judge(raw: &str, reply: &str, language: Option<&str>, known: &Known) -> R
         return Err(Refusal::Empty);
     }
     check_characters(raw, reply)?;
+    if sense::signs(raw) != sense::signs(reply) {
+        return Err(Refusal::Number);
+    }
     check_length(raw, reply)?;
     let spoken = |text| -> Vec<Word> {
         let all = words(text, language);
@@ -152,13 +156,14 @@ pub fn judge(raw: &str, reply: &str, language: Option<&str>, known: &Known) -> R
         return Err(Refusal::Polarity);
     }
     check_names(&old, &new, known)?;
-    check_distance(&old, &new, written_without_spaces(language))
+    check_distance(&old, &new, written_without_spaces(language))?;
+    if written_without_spaces(language) { Ok(()) } else { check_sense(&old, &new, language) }
 }
 
 fn check_characters(raw: &str, reply: &str) -> Result<(), Refusal> {
     const PUNCTUATION: &str = ".,;:!?…'’\"“”„«»()-–—¿¡%€$£°&、。，？！：；「」『』（）・،؟।";
     let allowed = |letter: char| {
-        letter.is_alphanumeric()
+        (letter.is_alphanumeric() && !sense::is_foreign(letter, raw))
             || letter == ' '
             || is_mark(letter)
             || PUNCTUATION.contains(letter)
@@ -271,6 +276,35 @@ fn check_distance(old: &[Word], new: &[Word], spaceless: bool) -> Result<(), Ref
         changed_words <= (all_words * 2 / 5).max(1) && changed_letters <= (all_letters / 4).max(4)
     };
     if few { Ok(()) } else { Err(Refusal::Distance) }
+}
+
+/// No word becomes one of another sense, as far as that can be told by its letters.
+fn check_sense(old: &[Word], new: &[Word], language: Option<&str>) -> Result<(), Refusal> {
+    for Run { old: gone, new: come } in diff::runs(old, new).ok_or(Refusal::Distance)? {
+        let (before, after) = (text(old.get(gone.clone())), text(new.get(come.clone())));
+        if before == after || (come.is_empty() && is_repetition(old, &gone)) {
+            continue;
+        }
+        let changed = || old.get(gone.clone()).into_iter().chain(new.get(come.clone())).flatten();
+        if changed().any(|word| sense::holds_number(&word.letters, language)) {
+            return Err(Refusal::Number);
+        }
+        if sense::are_opposite(&before, &after) {
+            return Err(Refusal::Polarity);
+        }
+        if new.get(come.clone()).into_iter().flatten().any(|word| sense::mixes_scripts(&word.letters)) {
+            return Err(Refusal::Character);
+        }
+        if changed().any(|word| sense::may_be_either(&word.letters, language)) {
+            return Err(Refusal::Distance);
+        }
+    }
+    Ok(())
+}
+
+/// The words without what is between them, and without apostrophes.
+fn text(words: Option<&[Word]>) -> String {
+    letters(words).into_iter().collect()
 }
 
 /// The same words stand right before or right behind.

@@ -62,6 +62,64 @@ fn numbers_stay() {
     assert_eq!(judged("bylo jich ١٢ tady vcera", "bylo jich ١٣ tady vcera", "cs"), Err(Refusal::Number));
 }
 
+/// What no list of words tells, and changes an amount or turns the sense round.
+#[test]
+fn words_of_another_sense_are_no_correction() {
+    for (raw, reply) in [
+        ("it cost them millions of euros", "It cost them billions of euros."),
+        ("on the fifteenth of the month", "On the fiftieth of the month."),
+        ("on the thirteenth of the month", "On the thirtieth of the month."),
+        ("it was -5 degrees that day", "It was 5 degrees that day."),
+        ("they asked for $100 of it", "They asked for €100 of it."),
+        ("take 5 of the rest of it", "Take 5% of the rest of it."),
+    ] {
+        assert_eq!(verdict(raw, reply), Err(Refusal::Number), "{raw} / {reply}");
+    }
+    for (raw, other) in [
+        ("disagree", "agree"),
+        ("unable", "able"),
+        ("illegal", "legal"),
+        ("safe", "unsafe"),
+        ("possible", "impossible"),
+        ("increase", "decrease"),
+        ("should", "shouldnt"),
+    ] {
+        let said = |word| format!("that is what they called {word} at the station");
+        for (raw, reply) in [(raw, other), (other, raw)] {
+            assert_eq!(verdict(&said(raw), &said(reply)), Err(Refusal::Polarity), "{raw} / {reply}");
+        }
+    }
+    let judged = |language, raw: &str, reply: &str| judge(raw, reply, Some(language), &Known::default());
+    for (raw, reply) in [("zweihundert", "dreihundert"), ("zweiundzwanzig", "dreiundzwanzig")] {
+        let said = |word| format!("es waren {word} leute auf dem platz vor dem bahnhof");
+        assert_eq!(judged("de", &said(raw), &said(reply)), Err(Refusal::Number), "{raw} / {reply}");
+    }
+    // Languages without lists: short words may be any of that.
+    for (language, raw, reply) in [
+        ("ru", "там было семь человек на большой площади", "там было восемь человек на большой площади"),
+        ("nl", "er was daar geen plaats voor de mensen", "er was daar een plaats voor de mensen"),
+        ("it", "erano dieci persone sulla grande piazza", "erano dodici persone sulla grande piazza"),
+    ] {
+        assert_eq!(judged(language, raw, reply), Err(Refusal::Distance), "{raw} / {reply}");
+    }
+    let mended = judged(
+        "it",
+        "la conferenza commincia domani mattina presto",
+        "la conferenza comincia domani mattina presto",
+    );
+    assert_eq!(mended, Ok(()));
+}
+
+/// Letters of another script look the same, and are found by no search.
+#[test]
+fn letters_that_only_look_the_same_are_no_correction() {
+    assert_eq!(verdict("the train was late", "the tr\u{430}in was late"), Err(Refusal::Character));
+    let both = "поезд train опоздал сегодня";
+    let mixed = judge(both, "поезд tr\u{430}in опоздал сегодня", Some("ru"), &Known::default());
+    assert_eq!(mixed, Err(Refusal::Character));
+    assert_eq!(verdict("we met in the cafe over there", "We met in the café over there."), Ok(()));
+}
+
 #[test]
 fn names_stay() {
     for (raw, reply) in [

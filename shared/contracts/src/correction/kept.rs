@@ -4,14 +4,18 @@
 
 /// What a number word means, as digits.
 pub(super) fn number(word: &str, language: Option<&str>) -> Option<&'static str> {
-    let words: &[(&str, &str)] = match language {
+    numbers(language).iter().find(|(known, _)| *known == word).map(|(_, digits)| *digits)
+}
+
+/// The number words of a language that are known, with what they mean as digits.
+pub(super) fn numbers(language: Option<&str>) -> &'static [(&'static str, &'static str)] {
+    match language {
         Some("en") => ENGLISH,
         Some("de") => GERMAN,
         Some("fr") => FRENCH,
         Some("es") => SPANISH,
         Some(_) | None => &[],
-    };
-    words.iter().find(|(known, _)| *known == word).map(|(_, digits)| *digits)
+    }
 }
 
 /// A character that is a number by itself, in Chinese and Japanese.

@@ -7,6 +7,7 @@ mod diff;
 mod edits;
 mod guard;
 mod kept;
+mod sense;
 mod spelling;
 mod transcript;
 mod windows;
