@@ -36,8 +36,7 @@ def everything_rendered(chart):
         "minimal": chart.render(*MINIMAL),
         "dev": chart.render(*chart.dev),
         "full": chart.render(*FULL),
-        "keys": chart.render(*MINIMAL, "--set", "s3.accessKeyId=id,s3.secretAccessKey=s3-secret-key,bucketJob.enabled=true,"
-            "llm.baseUrl=https://llm.example/v1,llm.model=proofreader,llm.apiKey=llm-secret-key"),
+        "keys": chart.render(*MINIMAL, "--set", "s3.accessKeyId=id,s3.secretAccessKey=s3-secret-key,bucketJob.enabled=true"),
         "long names": chart.render(*FULL, release="a-release-with-a-name-of-53-characters-which-is-allowed"[:53]),
         "own account": chart.render(*MINIMAL, "--set", "serviceAccount.create=false,serviceAccount.name=theirs-account"),
         "fetched model": chart.render(*MINIMAL, "--set", "worker.model.name=base,worker.model.fetchImage=registry.example/models:1"),
@@ -70,24 +69,13 @@ def values_have_effect(chart, variants):
         "SCRIPTORIUM_REDIS_URL": ("theirs-redis", "redis-uri"),
         "AWS_ACCESS_KEY_ID": ("theirs-s3", "id"),
         "AWS_SECRET_ACCESS_KEY": ("theirs-s3", "key"),
-        "SCRIPTORIUM_LLM_API_KEY": ("theirs-llm", "token"),
     })
-    asks = [name for name in ROLES if told[name].get("SCRIPTORIUM_LLM_BASE_URL") == "https://llm.example/v1"]
-    named = [name for name in ROLES if told[name].get("SCRIPTORIUM_LLM_MODEL") == "proofreader"]
-    check("workers and coordinators ask the language model", asks == named == ["worker", "coordinator"])
-    allowed = {name: told[name].get("SCRIPTORIUM_ALLOW_LLM") for name in ROLES}
-    check("gateways know of it, and not its key", allowed == {"gateway": "true", "worker": None, "coordinator": None}
-        and "SCRIPTORIUM_LLM_API_KEY" not in told["gateway"])
-    without = {name: environment(minimal, role(minimal, name)) for name in ROLES}
-    left = [f"{name}: {variable}" for name in ROLES for variable in without[name] if "_LLM_" in variable]
-    check("no language model unless asked for", left == [] and without["gateway"]["SCRIPTORIUM_ALLOW_LLM"] == "false")
     (made,) = kind(variants["keys"], "Secret")
     check("the chart's Secret has what was given", {key: base64.b64decode(value).decode() for key, value in made["data"].items()} == {
         "SCRIPTORIUM_AMQP_URL": "amqp://user:amqp-password@rabbitmq.example:5672/%2f",
         "SCRIPTORIUM_REDIS_URL": "redis://:redis-password@redis.example:6379/0",
         "AWS_ACCESS_KEY_ID": "id",
         "AWS_SECRET_ACCESS_KEY": "s3-secret-key",
-        "SCRIPTORIUM_LLM_API_KEY": "llm-secret-key",
     })
     check("no keys: the pod's own identity", "AWS_ACCESS_KEY_ID" not in environment(minimal, role(minimal, "worker")))
     (account,) = kind(full, "ServiceAccount")
@@ -164,10 +152,6 @@ REFUSED = {
     "s3.accessKeyId=x": "only one is set",
     "s3.accessKeyId=x,s3.secretAccessKey=hidden,s3.existingSecret.name=y": "s3.accessKeyId and s3.existingSecret.name are both set",
     "gateway.ingress.enabled=true": "name at least one host",
-    "llm.baseUrl=https://llm.example/v1": "of llm.baseUrl and llm.model only one is set",
-    "llm.apiKey=hidden,llm.existingSecret.name=y": "llm.apiKey and llm.existingSecret.name are both set",
-    "llm.baseUrl=llm.example": "/llm/baseUrl",
-    "config.SCRIPTORIUM_ALLOW_LLM=true": "SCRIPTORIUM_ALLOW_LLM",
     # the schema
     "worker.replica=3": "/worker",
     "workers.replicas=3": "workers",

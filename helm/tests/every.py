@@ -6,7 +6,7 @@ import yaml
 from chart import ROLES, boxes, container, environment, kind, pod, role, selects
 
 # Passwords in the test values and in values-dev.yaml.
-SECRETS = ["amqp-password", "redis-password", "s3-secret-key", "llm-secret-key", "scriptorium-dev", "scriptorium:scriptorium@"]
+SECRETS = ["amqp-password", "redis-password", "s3-secret-key", "scriptorium-dev", "scriptorium:scriptorium@"]
 
 # Documents are alike in many variants, and the validator reads its schema anew for each.
 FOUND_VALID = set()

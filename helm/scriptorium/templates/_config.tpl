@@ -11,7 +11,6 @@ What a role is told, as YAML: variable: value. Precedence: config < the role's c
 {{- if eq .role "gateway" -}}
 {{- $_ := set $own "SCRIPTORIUM_LISTEN" (printf "0.0.0.0:%s" (include "scriptorium.httpPort" .root)) -}}
 {{- $_ := set $own "SCRIPTORIUM_ALLOW_UNAUTHENTICATED" $set.allowUnauthenticated -}}
-{{- $_ := set $own "SCRIPTORIUM_ALLOW_LLM" (not (empty $values.llm.baseUrl)) -}}
 {{- with $values.s3.publicEndpoint -}}
 {{- $_ := set $own "SCRIPTORIUM_S3_PUBLIC_ENDPOINT" . -}}
 {{- end -}}
@@ -25,10 +24,6 @@ What a role is told, as YAML: variable: value. Precedence: config < the role's c
 {{- end -}}
 {{- else if eq .role "coordinator" -}}
 {{- $_ := set $own "SCRIPTORIUM_SWEEP_INTERVAL_SECONDS" $set.sweepIntervalSeconds -}}
-{{- end -}}
-{{- if and $values.llm.baseUrl (ne .role "gateway") -}}
-{{- $_ := set $own "SCRIPTORIUM_LLM_BASE_URL" $values.llm.baseUrl -}}
-{{- $_ := set $own "SCRIPTORIUM_LLM_MODEL" $values.llm.model -}}
 {{- end -}}
 {{- /* Not `merge`: it takes false and 0 for values that are not there. */ -}}
 {{- $config := dict -}}
@@ -76,28 +71,10 @@ AWS_ACCESS_KEY_ID: {{ . | quote }}
 {{- with .Values.s3.secretAccessKey }}
 AWS_SECRET_ACCESS_KEY: {{ . | quote }}
 {{- end }}
-{{- with .Values.llm.apiKey }}
-SCRIPTORIUM_LLM_API_KEY: {{ . | quote }}
-{{- end }}
 {{- end -}}
 
-{{/*
-Each by its own reference: a key that is missing in a Secret then shows in the pod's events, by name. Takes the same as
-`scriptorium.role.x`.
-*/}}
-{{- define "scriptorium.role.secretEnv" -}}
-{{ include "scriptorium.servicesEnv" .root }}
-{{- $llm := .root.Values.llm }}
-{{- if and $llm.baseUrl (or $llm.apiKey $llm.existingSecret.name) (ne .role "gateway") }}
-- name: SCRIPTORIUM_LLM_API_KEY
-  valueFrom:
-    secretKeyRef:
-      name: {{ default (include "scriptorium.fullname" .root) $llm.existingSecret.name }}
-      key: {{ ternary $llm.existingSecret.key "SCRIPTORIUM_LLM_API_KEY" (not (empty $llm.existingSecret.name)) }}
-{{- end }}
-{{- end -}}
-
-{{- define "scriptorium.servicesEnv" -}}
+{{/* Each by its own reference: a key that is missing in a Secret then shows in the pod's events, by name. */}}
+{{- define "scriptorium.secretEnv" -}}
 {{- $own := include "scriptorium.fullname" . -}}
 - name: SCRIPTORIUM_AMQP_URL
   valueFrom:

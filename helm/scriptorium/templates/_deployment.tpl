@@ -83,7 +83,7 @@ spec:
             - configMapRef:
                 name: {{ include "scriptorium.role.fullname" . }}
           env:
-            {{- include "scriptorium.role.secretEnv" . | trim | nindent 12 }}
+            {{- include "scriptorium.secretEnv" .root | trim | nindent 12 }}
             {{- with $values.extraEnv }}
             {{- toYaml . | nindent 12 }}
             {{- end }}

@@ -29,12 +29,6 @@ there may be a password in it.
 {{- if and $values.s3.accessKeyId $values.s3.existingSecret.name -}}
 {{- $wrong = append $wrong "s3.accessKeyId and s3.existingSecret.name are both set: keep one" -}}
 {{- end -}}
-{{- if ne (empty $values.llm.baseUrl) (empty $values.llm.model) -}}
-{{- $wrong = append $wrong "of llm.baseUrl and llm.model only one is set: set both, or neither to have no corrections" -}}
-{{- end -}}
-{{- if and $values.llm.apiKey $values.llm.existingSecret.name -}}
-{{- $wrong = append $wrong "llm.apiKey and llm.existingSecret.name are both set: keep one" -}}
-{{- end -}}
 {{- if and $values.gateway.ingress.enabled (not $values.gateway.ingress.hosts) -}}
 {{- $wrong = append $wrong "gateway.ingress.enabled without gateway.ingress.hosts: name at least one host" -}}
 {{- end -}}
