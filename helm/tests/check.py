@@ -36,7 +36,8 @@ def everything_rendered(chart):
         "minimal": chart.render(*MINIMAL),
         "dev": chart.render(*chart.dev),
         "full": chart.render(*FULL),
-        "keys": chart.render(*MINIMAL, "--set", "s3.accessKeyId=id,s3.secretAccessKey=s3-secret-key,bucketJob.enabled=true"),
+        "keys": chart.render(*MINIMAL, "--set", "s3.accessKeyId=id,s3.secretAccessKey=s3-secret-key,bucketJob.enabled=true",
+                             "--set", "llm.baseUrl=https://llm.example/v1,llm.model=corrector,llm.apiKey=llm-key"),
         "long names": chart.render(*FULL, release="a-release-with-a-name-of-53-characters-which-is-allowed"[:53]),
         "own account": chart.render(*MINIMAL, "--set", "serviceAccount.create=false,serviceAccount.name=theirs-account"),
         "fetched model": chart.render(*MINIMAL, "--set", "worker.model.name=base,worker.model.fetchImage=registry.example/models:1"),
@@ -69,13 +70,16 @@ def values_have_effect(chart, variants):
         "SCRIPTORIUM_REDIS_URL": ("theirs-redis", "redis-uri"),
         "AWS_ACCESS_KEY_ID": ("theirs-s3", "id"),
         "AWS_SECRET_ACCESS_KEY": ("theirs-s3", "key"),
+        "SCRIPTORIUM_LLM_API_KEY": ("theirs-llm", "token"),
     })
+    llm_and_sources(minimal, full, variants["keys"])
     (made,) = kind(variants["keys"], "Secret")
     check("the chart's Secret has what was given", {key: base64.b64decode(value).decode() for key, value in made["data"].items()} == {
         "SCRIPTORIUM_AMQP_URL": "amqp://user:amqp-password@rabbitmq.example:5672/%2f",
         "SCRIPTORIUM_REDIS_URL": "redis://:redis-password@redis.example:6379/0",
         "AWS_ACCESS_KEY_ID": "id",
         "AWS_SECRET_ACCESS_KEY": "s3-secret-key",
+        "SCRIPTORIUM_LLM_API_KEY": "llm-key",
     })
     check("no keys: the pod's own identity", "AWS_ACCESS_KEY_ID" not in environment(minimal, role(minimal, "worker")))
     (account,) = kind(full, "ServiceAccount")
@@ -109,6 +113,36 @@ def values_have_effect(chart, variants):
     check("budgets are asked for", [len(kind(d, "PodDisruptionBudget")) for d in (minimal, full)] == [0, 2])
     check("the ingress is asked for", [len(kind(d, "Ingress")) for d in (minimal, full)] == [0, 1])
     check("the gateway waits for proxies to hear of its end", "preStop" in container(role(minimal, "gateway")).get("lifecycle", {}))
+
+
+def llm_and_sources(minimal, full, keys):
+    """Each role is told what it asks for, and nothing of the rest."""
+    def of(documents, *words):
+        told = {name: environment(documents, role(documents, name)) for name in ROLES}
+        return {name: {v: value for v, value in told[name].items() if any(word in v for word in words)} for name in ROLES}
+
+    calls = {
+        "SCRIPTORIUM_LLM_BASE_URL": "https://llm.example/v1,https://other.example/v1",
+        "SCRIPTORIUM_LLM_MODEL": "corrector",
+        "SCRIPTORIUM_LLM_API_KEY": ("theirs-llm", "token"),
+    }
+    check("a language model: workers and coordinators call it, gateways allow it", of(full, "LLM") == {
+        "gateway": {"SCRIPTORIUM_ALLOW_LLM": "true"}, "worker": calls, "coordinator": calls})
+    check("no language model unless asked for", of(minimal, "LLM") == {
+        "gateway": {"SCRIPTORIUM_ALLOW_LLM": "false"}, "worker": {}, "coordinator": {}})
+    made = of(keys, "LLM_API_KEY")
+    check("its key is in the chart's Secret", made == {
+        "gateway": {}, **{name: {"SCRIPTORIUM_LLM_API_KEY": ("rel-scriptorium", "SCRIPTORIUM_LLM_API_KEY")} for name in ("worker", "coordinator")}})
+    fetches = {
+        "SCRIPTORIUM_SOURCE_FETCHES": "0",
+        "SCRIPTORIUM_SOURCE_ALLOW_PRIVATE": "true",
+        "SCRIPTORIUM_IMPORT_BUCKET": "imports",
+        "SCRIPTORIUM_IMPORT_PREFIX": "incoming",
+    }
+    check("sources: gateways look and coordinators fetch", of(full, "SOURCE", "IMPORT") == {
+        "gateway": fetches, "worker": {}, "coordinator": fetches})
+    default = {"SCRIPTORIUM_SOURCE_FETCHES": "4", "SCRIPTORIUM_SOURCE_ALLOW_PRIVATE": "false"}
+    check("sources by default", of(minimal, "SOURCE", "IMPORT") == {"gateway": default, "worker": {}, "coordinator": default})
 
 
 def changes_roll_pods(chart, variants):
@@ -151,6 +185,12 @@ REFUSED = {
     "s3.bucket=": "s3.bucket is not set",
     "s3.accessKeyId=x": "only one is set",
     "s3.accessKeyId=x,s3.secretAccessKey=hidden,s3.existingSecret.name=y": "s3.accessKeyId and s3.existingSecret.name are both set",
+    "llm.baseUrl=https://llm.example/v1": "llm.baseUrl without llm.model",
+    "llm.model=x": "llm.baseUrl is not set",
+    "llm.apiKey=hidden": "llm.baseUrl is not set",
+    "llm.baseUrl=https://x,llm.model=y,llm.apiKey=hidden,llm.existingSecret.name=z": "llm.apiKey and llm.existingSecret.name are both set",
+    "sources.importPrefix=x": "sources.importPrefix without",
+    "sources.importBucket=recordings": "sources.importBucket is s3.bucket",
     "gateway.ingress.enabled=true": "name at least one host",
     # the schema
     "worker.replica=3": "/worker",
@@ -166,9 +206,15 @@ REFUSED = {
     "s3.bucket=No_Bucket": "/s3/bucket",
     "s3.endpoint=s3.example": "/s3/endpoint",
     "log.format=xml": "/log/format",
+    "llm.baseUrl=llm.example": "/llm/baseUrl",
+    "llm.baseurl=https://llm.example": "/llm",
+    "sources.fetches=65": "/sources/fetches",
+    "sources.allowPrivate=yes": "/sources/allowPrivate",
     "image.tag=15": "/image/tag",
     "config.MAX=1": "MAX",
     "config.SCRIPTORIUM_AMQP_URL=amqp://x": "SCRIPTORIUM_AMQP_URL",
+    "config.SCRIPTORIUM_LLM_API_KEY=x": "SCRIPTORIUM_LLM_API_KEY",
+    "coordinator.config.SCRIPTORIUM_LLM_MODEL=x": "SCRIPTORIUM_LLM_MODEL",
     "config.SCRIPTORIUM_OPENAI_API_KEY=x": "SCRIPTORIUM_OPENAI_API_KEY",
     "worker.config.SCRIPTORIUM_WORKERS=3": "SCRIPTORIUM_WORKERS",
 }

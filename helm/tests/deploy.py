@@ -28,6 +28,14 @@ def program(service):
     return " ".join(service["command"]) if "SCRIPTORIUM_IMAGE" in service["image"] else None
 
 
+# Of the language model and of recordings that are fetched: what each role asks for.
+ASKED = {
+    "gateway": {"SCRIPTORIUM_ALLOW_LLM", "SCRIPTORIUM_SOURCE_FETCHES", "SCRIPTORIUM_SOURCE_ALLOW_PRIVATE"},
+    "worker": {"SCRIPTORIUM_LLM_BASE_URL", "SCRIPTORIUM_LLM_MODEL", "SCRIPTORIUM_LLM_API_KEY"},
+}
+ASKED["coordinator"] = ASKED["worker"] | ASKED["gateway"] - {"SCRIPTORIUM_ALLOW_LLM"}
+
+
 def compose():
     found = services()
     runs = {name: program(service) for name, service in found.items()}
@@ -56,6 +64,9 @@ def compose():
             if condition == ended and found[other].get("restart") != "no":
                 yield f"{name} waits for the end of {other}, which is started again"
         if runs[name] in ("gateway", "coordinator", "worker"):
+            optional = {variable for variable in told if re.search("_(LLM|SOURCE)", variable)}
+            if optional != ASKED[runs[name]]:
+                yield f"{name} is told {sorted(optional)}"
             grace = int(service["stop_grace_period"].removesuffix("s"))
             if grace < int(told["SCRIPTORIUM_DRAIN_SECONDS"]) + 5:
                 yield f"{name} is killed before it has drained"

@@ -11,6 +11,7 @@ What a role is told, as YAML: variable: value. Precedence: config < the role's c
 {{- if eq .role "gateway" -}}
 {{- $_ := set $own "SCRIPTORIUM_LISTEN" (printf "0.0.0.0:%s" (include "scriptorium.httpPort" .root)) -}}
 {{- $_ := set $own "SCRIPTORIUM_ALLOW_UNAUTHENTICATED" $set.allowUnauthenticated -}}
+{{- $_ := set $own "SCRIPTORIUM_ALLOW_LLM" (not (empty $values.llm.baseUrl)) -}}
 {{- with $values.s3.publicEndpoint -}}
 {{- $_ := set $own "SCRIPTORIUM_S3_PUBLIC_ENDPOINT" . -}}
 {{- end -}}
@@ -24,6 +25,22 @@ What a role is told, as YAML: variable: value. Precedence: config < the role's c
 {{- end -}}
 {{- else if eq .role "coordinator" -}}
 {{- $_ := set $own "SCRIPTORIUM_SWEEP_INTERVAL_SECONDS" $set.sweepIntervalSeconds -}}
+{{- end -}}
+{{- /* Who looks at addresses, and who fetches. */ -}}
+{{- if ne .role "worker" -}}
+{{- $_ := set $own "SCRIPTORIUM_SOURCE_FETCHES" $values.sources.fetches -}}
+{{- $_ := set $own "SCRIPTORIUM_SOURCE_ALLOW_PRIVATE" $values.sources.allowPrivate -}}
+{{- with $values.sources.importBucket -}}
+{{- $_ := set $own "SCRIPTORIUM_IMPORT_BUCKET" . -}}
+{{- end -}}
+{{- with $values.sources.importPrefix -}}
+{{- $_ := set $own "SCRIPTORIUM_IMPORT_PREFIX" . -}}
+{{- end -}}
+{{- end -}}
+{{- /* Who calls the language model. */ -}}
+{{- if and $values.llm.baseUrl (ne .role "gateway") -}}
+{{- $_ := set $own "SCRIPTORIUM_LLM_BASE_URL" $values.llm.baseUrl -}}
+{{- $_ := set $own "SCRIPTORIUM_LLM_MODEL" $values.llm.model -}}
 {{- end -}}
 {{- /* Not `merge`: it takes false and 0 for values that are not there. */ -}}
 {{- $config := dict -}}
@@ -71,6 +88,9 @@ AWS_ACCESS_KEY_ID: {{ . | quote }}
 {{- with .Values.s3.secretAccessKey }}
 AWS_SECRET_ACCESS_KEY: {{ . | quote }}
 {{- end }}
+{{- with .Values.llm.apiKey }}
+SCRIPTORIUM_LLM_API_KEY: {{ . | quote }}
+{{- end }}
 {{- end -}}
 
 {{/* Each by its own reference: a key that is missing in a Secret then shows in the pod's events, by name. */}}
@@ -102,5 +122,17 @@ AWS_SECRET_ACCESS_KEY: {{ . | quote }}
     secretKeyRef:
       name: {{ default (include "scriptorium.fullname" .) $secret.name }}
       key: {{ ternary $secret.secretAccessKeyKey "AWS_SECRET_ACCESS_KEY" (not (empty $secret.name)) }}
+{{- end -}}
+{{- end -}}
+
+{{/* The key of the language model, for the roles that call it; empty if it wants none. */}}
+{{- define "scriptorium.llmEnv" -}}
+{{- $secret := .Values.llm.existingSecret -}}
+{{- if or $secret.name .Values.llm.apiKey -}}
+- name: SCRIPTORIUM_LLM_API_KEY
+  valueFrom:
+    secretKeyRef:
+      name: {{ default (include "scriptorium.fullname" .) $secret.name }}
+      key: {{ ternary $secret.key "SCRIPTORIUM_LLM_API_KEY" (not (empty $secret.name)) }}
 {{- end -}}
 {{- end -}}

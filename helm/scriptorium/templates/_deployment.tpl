@@ -84,6 +84,11 @@ spec:
                 name: {{ include "scriptorium.role.fullname" . }}
           env:
             {{- include "scriptorium.secretEnv" .root | trim | nindent 12 }}
+            {{- if ne .role "gateway" }}
+            {{- with include "scriptorium.llmEnv" .root | trim }}
+            {{- . | nindent 12 }}
+            {{- end }}
+            {{- end }}
             {{- with $values.extraEnv }}
             {{- toYaml . | nindent 12 }}
             {{- end }}

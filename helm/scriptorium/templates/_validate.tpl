@@ -29,6 +29,22 @@ there may be a password in it.
 {{- if and $values.s3.accessKeyId $values.s3.existingSecret.name -}}
 {{- $wrong = append $wrong "s3.accessKeyId and s3.existingSecret.name are both set: keep one" -}}
 {{- end -}}
+{{- $llmKey := or $values.llm.apiKey $values.llm.existingSecret.name -}}
+{{- if and $values.llm.baseUrl (not $values.llm.model) -}}
+{{- $wrong = append $wrong "llm.baseUrl without llm.model: say which model of the service is to correct the text" -}}
+{{- end -}}
+{{- if and (or $llmKey $values.llm.model) (not $values.llm.baseUrl) -}}
+{{- $wrong = append $wrong "llm.baseUrl is not set, but a model or a key for it is: where the language model's API is, as https://host/v1" -}}
+{{- end -}}
+{{- if and $values.llm.apiKey $values.llm.existingSecret.name -}}
+{{- $wrong = append $wrong "llm.apiKey and llm.existingSecret.name are both set: keep one" -}}
+{{- end -}}
+{{- if and $values.sources.importPrefix (not $values.sources.importBucket) -}}
+{{- $wrong = append $wrong "sources.importPrefix without sources.importBucket: name the bucket" -}}
+{{- end -}}
+{{- if and $values.sources.importBucket (eq $values.sources.importBucket $values.s3.bucket) -}}
+{{- $wrong = append $wrong "sources.importBucket is s3.bucket: whoever may name a key could read what others have uploaded; take another bucket" -}}
+{{- end -}}
 {{- if and $values.gateway.ingress.enabled (not $values.gateway.ingress.hosts) -}}
 {{- $wrong = append $wrong "gateway.ingress.enabled without gateway.ingress.hosts: name at least one host" -}}
 {{- end -}}
