@@ -68,7 +68,7 @@ services_test=$!
 step "end-to-end tests once more, on two of each role"
 # What is left out, and where it is shown instead: docs/proof.md.
 SCRIPTORIUM_TEST_ROLES=1 run_tests --test bad_input --test cache --test crash --test jobs --test keys --test languages --test llm --test main_job --test openai_client \
-  --test openai_engine --test readme --test webhooks --test whole --test words -- \
+  --test openai_engine --test readme --test source --test webhooks --test whole --test words -- \
   --skip text_is_right --skip every_format --skip the_command_writes_words_too \
   --skip a_server_that_is_killed --skip without_time --skip through_redis --skip a_redis_that
 
