@@ -109,9 +109,10 @@ impl Assembler {
             self.origin = self.origin.checked_add(self.estimated_frames(range)).ok_or(overflow)?;
             return Ok(());
         };
-        if let Some(start) = result.absolute_start {
-            self.origin = start;
-        }
+        // Up to here the sum of all packets is exact, and the same whatever the chunks: the container's own count, which begins
+        // anew where recordings were joined, is asked only where a failed chunk was estimated.
+        let told = result.absolute_start.filter(|start| self.failed_before && *start >= self.covered);
+        self.origin = told.unwrap_or(self.origin);
         for passage in &result.passages {
             self.passage(passage).ok_or_else(|| overflow.clone())?;
         }

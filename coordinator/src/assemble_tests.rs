@@ -94,6 +94,24 @@ fn a_failed_chunk_leaves_a_gap_and_shifts_nothing() {
     assert_eq!(estimated.finish().transcript, transcript);
 }
 
+/// Two files joined: the container's count of the second one begins at 0 again.
+#[test]
+fn a_count_that_begins_anew_takes_nothing_away() {
+    for failed in [None, Some(1)] {
+        let mut assembler = Assembler::new(media()).unwrap();
+        for (number, start) in [(0, 0), (1, 3_000), (2, 0), (3, 3_000)] {
+            let mut result = chunk(3_000, vec![passage(0, 3_000, "en", &number.to_string())]);
+            result.absolute_start = Some(start);
+            let result = Some(&result).filter(|_| failed != Some(number));
+            assembler.push(number, range(30), result).unwrap();
+        }
+        let Assembled { transcript, seams_mended, .. } = assembler.finish();
+        assert_eq!(transcript.text, if failed.is_some() { "0 2 3" } else { "0 1 2 3" });
+        assert_eq!((transcript.duration, seams_mended), (12.0, 0));
+        assert_eq!(transcript.segments.last().unwrap().start, 9.0);
+    }
+}
+
 #[test]
 fn seams_that_do_not_fit_are_counted_and_nothing_is_said_twice() {
     let mut assembler = Assembler::new(media()).unwrap();

@@ -162,9 +162,36 @@ fn what_is_cut_off_or_padded_is_not_damaged() {
         let (cut, lost) = seconds(sound[..sound.len() / 3 * 2 + 1].to_vec());
         assert!(cut < whole * 0.8 && lost < 0.15, "{name}: {lost} of {cut} s");
         let tag = [&b"TAG"[..], &[b'x'; 4_000]].concat();
-        for behind in [vec![0; 50_000], tag] {
+        let padded = [vec![0; 50_000], tag.clone()].concat();
+        for behind in [vec![0; 50_000], tag, padded] {
             assert_eq!(seconds([sound.clone(), behind].concat()), (whole, 0.0), "{name}");
         }
+    }
+}
+
+/// Files put one behind the other: both are there, although the numbers of the second one's frames begin anew.
+#[test]
+fn joined_recordings_are_all_there() {
+    let studio = Studio::new();
+    for (name, arguments) in [("a.flac", &["-ar", "44100"][..]), ("a.mp3", &["-b:a", "64k"]), ("a.aac", &[])]
+    {
+        let sound = std::fs::read(studio.convert(&studio.speech(40), arguments, name)).unwrap();
+        let frames = |bytes: &[u8]| {
+            let source = MemorySource::new(bytes.to_vec());
+            let init = probe(&source).unwrap();
+            let whole = plan_chunk(&source, &init, 0..source.len()).unwrap();
+            assert_eq!(whole.damaged, [], "{name}");
+            let expected = tiled_by_sum(std::slice::from_ref(&whole));
+            for size in SIZES {
+                assert_eq!(tiled_by_sum(&plans(&source, &init, size)), expected, "{name}, {size} bytes");
+            }
+            (whole.frames, u64::from(init.media.sample_rate))
+        };
+        let (one, rate) = frames(&sound);
+        let (three, _) = frames(&sound.repeat(3));
+        // The padding between two MP3 files is not taken out: their tags are for players of one file.
+        assert!(three.abs_diff(3 * one) < rate / 5, "{name}: {three} frames, {one} each");
+        assert!(!name.ends_with("flac") || three == 3 * one, "{name}: {three} frames, {one} each");
     }
 }
 
@@ -244,7 +271,7 @@ fn check_anything(bytes: Vec<u8>) {
     }
 }
 
-/// As `tiled`, for recordings whose own numbers may lie.
+/// As `tiled`, for recordings whose own numbers may lie or begin anew.
 fn tiled_by_sum(plans: &[scriptorium_media::ChunkPlan]) -> Vec<(i64, i64, u64, u64)> {
     let (mut base, mut end, mut passages) = (0i64, 0i64, Vec::new());
     for plan in plans {

@@ -100,6 +100,14 @@ pub(crate) fn comment_title(block: &[u8]) -> Option<String> {
     None
 }
 
+/// What a FLAC file begins with.
+const MARKER: &[u8] = b"fLaC";
+
+/// Whether what follows on a frame may begin with this byte: another frame, or the marker of another recording.
+fn may_follow(byte: &u8) -> bool {
+    *byte == 0xff || *byte == b'f'
+}
+
 /// Finds frames by their CRCs.
 pub(crate) struct FlacScanner {
     data: Range<u64>,
@@ -189,16 +197,18 @@ impl FlacScanner {
             let own = usize::try_from(end - at).unwrap_or(usize::MAX).min(block.len());
             let mut done = 0;
             let mut next = if at == start { usize::try_from(header.len).unwrap_or(0) + 2 } else { 0 };
-            while let Some(found) = block.get(next..own).and_then(|rest| rest.iter().position(|b| *b == 0xff))
-            {
+            while let Some(found) = block.get(next..own).and_then(|rest| rest.iter().position(may_follow)) {
                 let candidate = next + found;
                 next = candidate + 1;
-                if !block.get(next).is_some_and(|second| may_begin(0xff, *second, &self.stream)) {
+                // Another recording may have been put behind this one.
+                let joined = block[candidate..].starts_with(MARKER);
+                let frame = || block.get(next).is_some_and(|second| may_begin(0xff, *second, &self.stream));
+                if !joined && (block[candidate] != 0xff || !frame()) {
                     continue;
                 }
                 crc.process_buf_bytes(&block[done..candidate]);
                 done = candidate;
-                if crc.crc() == 0 && parse_header(&block[candidate..], &self.stream).is_some() {
+                if crc.crc() == 0 && (joined || parse_header(&block[candidate..], &self.stream).is_some()) {
                     return Ok(End::At(at + candidate as u64));
                 }
             }

@@ -21,8 +21,10 @@ pub(super) fn trailing_bytes(bytes: &mut Span<'_>, range: Range<u64>) -> Result<
     let mut at = range.start;
     while at < range.end {
         let end = (at + BLOCK).min(range.end);
-        if bytes.slice(at, end)?.iter().any(|byte| *byte != padding) {
-            return Ok(range.end - range.start);
+        if let Some(other) = bytes.slice(at, end)?.iter().zip(at..).find(|(byte, _)| **byte != padding) {
+            let behind = other.1;
+            let tag = is_tail_tag(bytes.slice(behind, (behind + 16).min(range.end))?);
+            return Ok(if tag { 0 } else { range.end - range.start });
         }
         at = end;
     }
