@@ -141,6 +141,8 @@ fn a_spoiled_end_is_told() {
     check_spoiled_end(&studio.convert(&speech, &["-c:a", "flac", "-ar", "44100"], "b.ogg"), false);
     check_spoiled_end(&studio.convert(&speech, &["-c:a", "libopus", "-b:a", "48k"], "a.webm"), false);
     check_spoiled_end(&studio.convert(&speech, &["-c:a", "aac", "-ar", "44100"], "a.mka"), false);
+    let fragments = ["-movflags", "frag_keyframe+empty_moov", "-frag_duration", "2000000"];
+    check_spoiled_end(&studio.convert(&speech, &fragments, "a.mp4"), false);
 }
 
 #[test]

@@ -31,6 +31,7 @@ pub(crate) mod mp4_fragment;
 pub(crate) mod mp4_frames;
 pub(crate) mod mp4_index;
 pub(crate) mod mp4_layout;
+pub(crate) mod mp4_missing;
 pub(crate) mod mp4_movie;
 pub(crate) mod mp4_plan;
 pub(crate) mod mp4_scan;

@@ -206,7 +206,7 @@ fn first_with_sound(
         }
         let Some(found) = finder.latest() else { return Ok(None) };
         if !found.fragment.samples.is_empty() {
-            return Ok(Some(found.fragment.clone()));
+            return Ok(Some(Fragment::clone(&found.fragment)));
         }
         at = found.fragment.end.max(at.saturating_add(1));
     }

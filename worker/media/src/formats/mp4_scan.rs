@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::Scanner;
-use super::mp4_fragment::Fragment;
 use super::mp4_frames::Framing;
 use super::mp4_index::{Entry, Index};
 use super::mp4_layout::{FragmentTrack, SampleTable};
-use super::mp4_search::Finder;
+use super::mp4_missing::{Times, at_end, before_fragment};
+use super::mp4_search::{Finder, is_followed};
 use crate::error::MediaError;
 use crate::init::InitSection;
 use crate::packet::Packet;
@@ -92,30 +92,57 @@ impl Mp4Scanner {
     ) -> Result<Vec<Packet>, MediaError> {
         let mut packets = Vec::new();
         let Some(finder) = self.fragments.as_mut() else { return Ok(packets) };
+        let (framing, rate) = (&self.framing, self.rate);
+        let mut missing = Vec::new();
         let mut at = cell.start.max(finder.track.first);
+        let mut before = None;
         if finder.cover(bytes, at)? {
-            at = take(finder, &self.framing, bytes, cell, &mut packets)?.max(at);
+            at = take(finder, framing, bytes, cell, &mut packets)?.max(at);
+            before = finder.latest().map(|found| found.fragment.clone());
         }
-        while at < cell.end {
-            // Where a damaged stretch begins, if the fragment before is not followed by another box.
-            let before = finder.latest().filter(|found| !found.sound && found.fragment.filled);
-            let hole = before.map(|found| found.fragment.clone()).filter(|old| cell.contains(&old.end));
-            if !finder.next(bytes, at..cell.end)? {
-                if let Some(old) = hole
-                    && finder.next(bytes, cell.end..cell.end.saturating_add(MAX_DAMAGE).min(self.data.end))?
-                {
-                    packets.extend(gap(finder, &old, self.framing.usual(), self.rate));
-                }
+        // Where the first damage since the last audio begins.
+        let mut hole = None;
+        loop {
+            if let Some(old) = before.as_ref().filter(|old| hole.is_none() && cell.contains(&old.end))
+                && !is_followed(bytes, old.end)?
+            {
+                hole = Some(old.end);
+            }
+            if at >= cell.end || !finder.next(bytes, at..cell.end)? {
                 break;
             }
-            let start = finder.latest().map_or(cell.end, |found| found.fragment.start);
-            packets.truncate(packets.partition_point(|packet| packet.offset < start));
-            if let Some(old) = hole {
-                packets.extend(gap(finder, &old, self.framing.usual(), self.rate));
+            let Some(next) = finder.latest().map(|found| found.fragment.clone()) else { break };
+            packets.truncate(packets.partition_point(|packet| packet.offset < next.start));
+            at = take(finder, framing, bytes, cell, &mut packets)?.max(next.start.saturating_add(8));
+            if let Some(old) = before.replace(next.clone()) {
+                finder.know_before(next.start, old);
             }
-            at = take(finder, &self.framing, bytes, cell, &mut packets)?.max(start.saturating_add(8));
+            if !next.samples.is_empty() {
+                missing.extend(before_fragment(bytes, finder, framing, rate, &next)?);
+                hole = None;
+            }
         }
+        if let Some(hole) = hole {
+            missing.extend(self.behind(bytes, hole, cell.end)?);
+        }
+        packets.extend(missing.into_iter().filter(|missing: &Packet| cell.contains(&missing.offset)));
+        packets.sort_by_key(|packet| packet.offset);
         Ok(packets)
+    }
+
+    /// What is missing from a hole on, after which no audio is found before the end of the cell at `from`.
+    fn behind(&mut self, bytes: &mut Span<'_>, hole: u64, from: u64) -> Result<Option<Packet>, MediaError> {
+        let Some(finder) = self.fragments.as_mut() else { return Ok(None) };
+        let end = from.saturating_add(MAX_DAMAGE).min(self.data.end);
+        let mut at = from;
+        while at < end && finder.next(bytes, at..end)? {
+            let Some(next) = finder.latest().map(|found| found.fragment.clone()) else { break };
+            if !next.samples.is_empty() {
+                return before_fragment(bytes, finder, &self.framing, self.rate, &next);
+            }
+            at = next.start.saturating_add(8);
+        }
+        at_end(bytes, finder, &self.framing, self.rate, hole, end)
     }
 
     /// Frames before a packet of a fragment, where its times count frames.
@@ -128,16 +155,11 @@ impl Mp4Scanner {
             return Ok(None);
         }
         let Some(found) = finder.latest() else { return Ok(None) };
-        let track = &finder.track;
         let Ok(index) = found.fragment.samples.binary_search_by_key(&packet.offset, |sample| sample.offset)
         else {
             return Ok(None);
         };
-        let before = if found.fragment.start == track.first {
-            Some(track.before)
-        } else {
-            frames_at(&found.fragment, track, self.rate)
-        };
+        let before = Times::new(&finder.track, &self.framing, self.rate).position(&found.fragment);
         let inside = (index as u64).saturating_mul(usual);
         Ok(before.map(|before| before.saturating_add(inside).saturating_sub(self.trim)))
     }
@@ -163,32 +185,6 @@ fn take(
         packets.push(framing.packet(sample.offset, 1, payload));
     }
     Ok(if found.sound { found.fragment.end } else { found.fragment.data })
-}
-
-/// The damaged stretch between a fragment and the latest one, by the times of both.
-fn gap(finder: &Finder, old: &Fragment, usual: u32, rate: u32) -> Option<Packet> {
-    let new = &finder.latest()?.fragment;
-    let bytes = new.start.checked_sub(old.end).filter(|bytes| *bytes > 0)?;
-    let ticks = new.time?.checked_sub(old.time?.checked_add(old.ticks())?)?;
-    let frames = u128::from(ticks) * u128::from(rate) / u128::from(finder.track.timescale.max(1));
-    let frames = u64::try_from(frames).ok()?;
-    // No packet is shorter than two bytes, so no more can be lost than this.
-    let most = (bytes / 2).saturating_mul(u64::from(usual));
-    (frames > 0 && frames <= most).then(|| Packet::gap(old.end, bytes, frames))
-}
-
-/// Frames before a fragment by its decode time; `None` where times are no exact counts of frames.
-fn frames_at(fragment: &Fragment, track: &FragmentTrack, rate: u32) -> Option<u64> {
-    let (ticks, frames) = (u64::from(track.timescale), u64::from(track.frames.max(1)));
-    let scaled = frames * ticks;
-    if !scaled.is_multiple_of(u64::from(rate)) || !fragment.is_even(scaled / u64::from(rate)) {
-        return None;
-    }
-    let time = i128::from(fragment.time?) - i128::from(track.origin?);
-    let packet = i128::from(scaled / u64::from(rate)).max(1);
-    // To the nearest packet: what is off by less was moved by the muxer, not lost.
-    let packets = u64::try_from((time + packet / 2).div_euclid(packet)).ok()?;
-    packets.checked_mul(frames)
 }
 
 impl Scanner for Mp4Scanner {

@@ -3,7 +3,9 @@
 //! The fragment of a place is the nearest plausible `moof` before it. What was found is remembered only to spare
 //! reading; the answer is the same without it, as long as no sound fragment carries another one inside of its data.
 
+use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::mp4_boxes::box_at;
 use super::mp4_fragment::{Fragment, fragment_at, may_begin};
@@ -15,12 +17,14 @@ use crate::source::Span;
 const MAX_BACK: u64 = 64 * 1024 * 1024;
 /// Bytes that are looked through at once.
 const BLOCK: u64 = 64 * 1024;
+/// Fragments whose predecessors are remembered.
+const KEPT: usize = 8;
 /// Bytes of a `moof` that [`may_begin`] wants to see.
 const HEAD: u64 = 16;
 
 /// A fragment, and whether what follows it confirms its length.
 pub(crate) struct Found {
-    pub fragment: Fragment,
+    pub fragment: Arc<Fragment>,
     pub sound: bool,
 }
 
@@ -30,11 +34,13 @@ pub(crate) struct Finder {
     latest: Option<Found>,
     /// No fragment begins in this stretch.
     barren: Range<u64>,
+    /// Places, and the fragments that begin nearest before them.
+    before: VecDeque<(u64, Arc<Fragment>)>,
 }
 
 impl Finder {
     pub(crate) fn new(track: &FragmentTrack) -> Self {
-        Self { track: track.clone(), latest: None, barren: 0..0 }
+        Self { track: track.clone(), latest: None, barren: 0..0, before: VecDeque::new() }
     }
 
     pub(crate) fn latest(&self) -> Option<&Found> {
@@ -59,6 +65,31 @@ impl Finder {
             return Ok(true);
         }
         Ok(false)
+    }
+
+    /// The fragment that begins nearest before `at`; the latest one stays what it is.
+    pub(crate) fn before(
+        &mut self,
+        bytes: &mut Span<'_>,
+        at: u64,
+    ) -> Result<Option<Arc<Fragment>>, MediaError> {
+        if let Some((_, known)) = self.before.iter().find(|(place, _)| *place == at) {
+            return Ok(Some(known.clone()));
+        }
+        let lowest = at.saturating_sub(MAX_BACK).max(self.track.first);
+        let found = self.last_before(bytes, lowest, at)?.map(Arc::new);
+        if let Some(found) = &found {
+            self.know_before(at, found.clone());
+        }
+        Ok(found)
+    }
+
+    /// Notes which fragment begins nearest before `at`.
+    pub(crate) fn know_before(&mut self, at: u64, fragment: Arc<Fragment>) {
+        if self.before.len() >= KEPT {
+            self.before.pop_front();
+        }
+        self.before.push_back((at, fragment));
     }
 
     /// Makes the first fragment that begins in `range` the latest one; false if there is none.
@@ -109,8 +140,13 @@ impl Finder {
     }
 
     fn remember(&mut self, bytes: &mut Span<'_>, fragment: Fragment) -> Result<(), MediaError> {
-        let sound = fragment.filled && is_followed(bytes, fragment.end)?;
-        self.latest = Some(Found { fragment, sound });
+        // What is not uploaded yet is not waited for: without this knowledge the bytes before are looked through, which
+        // leads to the same answer.
+        let followed = match is_followed(bytes, fragment.end) {
+            Err(MediaError::Read(ReadError::Missing { .. })) => false,
+            other => other?,
+        };
+        self.latest = Some(Found { sound: fragment.filled && followed, fragment: Arc::new(fragment) });
         Ok(())
     }
 
@@ -131,9 +167,8 @@ fn candidates(bytes: &mut Span<'_>, start: u64, end: u64) -> Result<Vec<u64>, Me
     Ok(block.windows(16).zip(start..end).filter(|(head, _)| may_begin(head)).map(|(_, at)| at).collect())
 }
 
-/// Whether a box of the top level, or the end of the file, is at `at`. What is not uploaded yet is not waited for:
-/// without this knowledge the bytes before are looked through, which leads to the same answer.
-fn is_followed(bytes: &mut Span<'_>, at: u64) -> Result<bool, MediaError> {
+/// Whether a box of the top level, or the end of the file, is at `at`.
+pub(crate) fn is_followed(bytes: &mut Span<'_>, at: u64) -> Result<bool, MediaError> {
     const KNOWN: [&[u8; 4]; 13] = [
         b"moof", b"mdat", b"sidx", b"ssix", b"styp", b"emsg", b"prft", b"free", b"skip", b"uuid", b"mfra",
         b"moov", b"meta",
@@ -141,11 +176,7 @@ fn is_followed(bytes: &mut Span<'_>, at: u64) -> Result<bool, MediaError> {
     if at == bytes.source_len() {
         return Ok(true);
     }
-    match box_at(bytes, at) {
-        Ok(found) => Ok(found.is_some_and(|found| KNOWN.contains(&&found.kind))),
-        Err(MediaError::Read(ReadError::Missing { .. })) => Ok(false),
-        Err(other) => Err(other),
-    }
+    Ok(box_at(bytes, at)?.is_some_and(|found| KNOWN.contains(&&found.kind)))
 }
 
 /// Bounds the work that crafted bytes can cause: what was parsed in vain.
