@@ -82,6 +82,27 @@ fn a_probe_needs_the_first_chunk_alone() {
     }
 }
 
+/// Ogg tells its length nowhere but at its end: it is estimated.
+#[test]
+fn the_length_of_ogg_is_estimated_by_its_beginning() {
+    let studio = Studio::new();
+    let speech = studio.speech(240);
+    for (arguments, name) in [
+        (&["-c:a", "libopus", "-b:a", "64k"][..], "a.opus"),
+        (&["-c:a", "libvorbis", "-q:a", "4", "-ar", "44100"], "a.ogg"),
+        (&["-c:a", "flac", "-ar", "44100"], "b.ogg"),
+    ] {
+        let path = studio.convert(&speech, arguments, name);
+        let mut source = Uploaded::new(load(&path), 700_000);
+        source.missing = (1..1000).collect();
+        let init = probe(&source).unwrap();
+        let (seconds, bitrate) = (init.media.duration_seconds.unwrap(), init.media.bitrate.unwrap() as f64);
+        assert!((200.0..290.0).contains(&seconds), "{name}: {seconds} s");
+        let average = source.whole.len() as f64 * 8.0 / 240.0;
+        assert!((average * 0.7..average * 1.4).contains(&bitrate), "{name}: {bitrate} of {average} bit/s");
+    }
+}
+
 #[test]
 fn a_probe_behind_a_cover_waits_for_the_chunk_with_the_audio() {
     let studio = Studio::new();

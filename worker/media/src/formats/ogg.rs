@@ -17,6 +17,8 @@ use crate::source::Span;
 
 /// Cells in which the first packet is looked for.
 const FIRST_CELLS: u64 = 1_024;
+/// Blocks by which the length is estimated: 512 KiB, which nearly always lie in the first chunk.
+const ESTIMATE_BLOCKS: u64 = 8;
 
 /// Reads the headers of the first link, whose first page stands at `base`, and finds its first packet.
 pub(crate) fn probe(bytes: &mut Span<'_>, base: u64) -> Result<InitSection, MediaError> {
@@ -27,11 +29,40 @@ pub(crate) fn probe(bytes: &mut Span<'_>, base: u64) -> Result<InitSection, Medi
         let first = first_packet(bytes, &init, &link)?
             .ok_or_else(|| MediaError::not_audio("an Ogg container without any audio"))?;
         if first == init.data_start {
+            estimate(bytes, &mut init, &link)?;
             return Ok(init);
         }
         init.data_start = first;
     }
     Err(MediaError::damaged("an Ogg container in which pages contain each other"))
+}
+
+/// Ogg tells its length at its very end alone, if the codec's header does not (FLAC): by the first packets, what the
+/// recording lasts, and the bits a second where no header tells them.
+fn estimate(bytes: &mut Span<'_>, init: &mut InitSection, link: &OggLink) -> Result<(), MediaError> {
+    let whole = (init.data_end - init.data_start) as f64;
+    let told = if let PacketTiming::Flac { stream } = &link.timing { stream.total } else { None };
+    let (frames, read) = match told {
+        Some(total) => (total, whole),
+        None => beginning(bytes, init, link)?,
+    };
+    if frames > 0 && read > 0.0 {
+        let seconds = frames as f64 / f64::from(init.rate());
+        init.media.duration_seconds = Some(seconds * whole / read);
+        init.media.bitrate = init.media.bitrate.or(Some((read * 8.0 / seconds) as u64));
+    }
+    Ok(())
+}
+
+/// Frames in the first blocks, and the bytes of these.
+fn beginning(bytes: &mut Span<'_>, init: &InitSection, link: &OggLink) -> Result<(u64, f64), MediaError> {
+    let mut scanner = OggScanner::new(init, link);
+    let blocks = scanner.chain.count().min(ESTIMATE_BLOCKS);
+    let mut frames = 0;
+    for block in 0..blocks {
+        frames += scanner.walk(bytes, block, false)?.iter().map(|found| found.packet.duration()).sum::<u64>();
+    }
+    Ok((frames, (scanner.chain.cell(blocks).start - init.data_start) as f64))
 }
 
 fn first_packet(bytes: &mut Span<'_>, init: &InitSection, link: &OggLink) -> Result<Option<u64>, MediaError> {

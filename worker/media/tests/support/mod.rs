@@ -197,7 +197,9 @@ pub fn check_recording(path: &Path, tolerance: f32) -> (InitSection, Vec<Passage
     );
     if let Some(duration) = init.media.duration_seconds {
         let seconds = frames as f64 / f64::from(init.media.sample_rate);
-        assert!((duration - seconds).abs() < 0.05 * seconds, "{duration} s of {seconds} s");
+        // That of Ogg is an estimate.
+        let slack = if init.media.container == "ogg" { 0.35 } else { 0.05 };
+        assert!((duration - seconds).abs() < slack * seconds, "{duration} s of {seconds} s");
     }
     (init, expected)
 }
