@@ -162,6 +162,18 @@ async fn recordings_that_are_no_audio() {
     let session = client.open("letter.wav", "letter ".repeat(MB).into_bytes(), 1, json!({})).await;
     session.upload(0).await;
     assert_eq!(session.ended().await.data["type"], "job_failed");
+    // The same where a header is damaged: an MP4 file whose index has sizes that cannot be.
+    let mut bytes = vec![b'x'; 3 * MB];
+    bytes[..32].copy_from_slice(b"\0\0\0\x10ftypM4A \0\0\0\0\0\0\0\x10moov\0\0\0\x08mvhd");
+    let session = client.open("damaged.m4a", bytes, 1, json!({})).await;
+    session.upload(0).await;
+    let end = session.ended().await.data;
+    assert_eq!(
+        (&end["type"], &end["error"]["code"]),
+        (&json!("job_failed"), &json!("damaged_header")),
+        "{end}"
+    );
+    assert!(end["error"]["detail"].as_str().unwrap().contains("MP4"), "{end}");
 }
 
 #[tokio::test]

@@ -80,6 +80,9 @@ impl TaskContext {
 pub(crate) enum TaskError {
     #[error(transparent)]
     Media(#[from] MediaError),
+    /// The recording is damaged where it tells what it is.
+    #[error("{0}")]
+    Header(MediaError),
     #[error(transparent)]
     Engine(#[from] EngineError),
     #[error(transparent)]
@@ -251,7 +254,7 @@ async fn load_init_section(
                 warn!(%problem, "an init section can't be read; the recording is looked at again");
             }
             let source = Arc::clone(source);
-            let init = blocking(move || media::probe(&*source)).await??;
+            let init = blocking(move || media::probe(&*source)).await?.map_err(unreadable_header)?;
             let body =
                 serde_json::to_vec(&init).map_err(|problem| TaskError::Internal(problem.to_string()))?;
             context.objects.write(&key, Bytes::from(body), "application/json").await?;
@@ -261,6 +264,17 @@ async fn load_init_section(
     let init = Arc::new(init);
     context.keep_init_section(task.job, &init);
     Ok(init)
+}
+
+/// What a probe finds damaged concerns the whole recording.
+fn unreadable_header(problem: MediaError) -> TaskError {
+    match problem {
+        MediaError::Damaged { .. } | MediaError::Limit { .. } => TaskError::Header(problem),
+        MediaError::NotAudio { .. }
+        | MediaError::Unsupported { .. }
+        | MediaError::Stale { .. }
+        | MediaError::Read(_) => TaskError::Media(problem),
+    }
 }
 
 /// Runs what computes or blocks on a thread for that; a panic there is this chunk's failure, not the worker's.
@@ -274,6 +288,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 fn failure_of(problem: &TaskError) -> Failure {
     match problem {
         TaskError::Media(media) => media_failure(media),
+        TaskError::Header(media) => Failure::new(FailureCode::DamagedHeader, media.to_string()),
         TaskError::Engine(EngineError::Language { language, .. }) => Failure::new(
             FailureCode::UnsupportedMedia,
             format!("The model does not know the language {language:?}."),

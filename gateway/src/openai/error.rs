@@ -44,9 +44,10 @@ pub fn failed(failure: &Failure) -> Response {
 /// The same as an object.
 pub fn of_failure(failure: &Failure) -> (StatusCode, Value) {
     let status = match failure.code {
-        FailureCode::NotAudio | FailureCode::UnsupportedMedia | FailureCode::DamagedMedia => {
-            StatusCode::BAD_REQUEST
-        }
+        FailureCode::NotAudio
+        | FailureCode::UnsupportedMedia
+        | FailureCode::DamagedHeader
+        | FailureCode::DamagedMedia => StatusCode::BAD_REQUEST,
         FailureCode::StorageUnavailable
         | FailureCode::ObjectMissing
         | FailureCode::EngineFailed

@@ -11,6 +11,8 @@ pub enum FailureCode {
     NotAudio,
     /// Audio in a container or codec without a decoder here.
     UnsupportedMedia,
+    /// The bytes that tell what the recording is are missing or wrong; the detail says what was found.
+    DamagedHeader,
     /// Bytes that should be there are missing or wrong, and no part of the chunk could be used.
     DamagedMedia,
     /// The object store, or the queue, did not answer, or refused.
@@ -50,6 +52,7 @@ impl FailureCode {
             | Self::Internal => true,
             Self::NotAudio
             | Self::UnsupportedMedia
+            | Self::DamagedHeader
             | Self::DamagedMedia
             | Self::TimedOut
             | Self::AssemblyFailed
@@ -64,6 +67,7 @@ impl FailureCode {
             Self::EngineFailed | Self::WorkerLost | Self::Internal => true,
             Self::NotAudio
             | Self::UnsupportedMedia
+            | Self::DamagedHeader
             | Self::DamagedMedia
             | Self::StorageUnavailable
             | Self::ObjectMissing
@@ -84,7 +88,7 @@ impl FailureCode {
     /// The whole recording is concerned: the job fails at once.
     pub const fn ends_job(self) -> bool {
         match self {
-            Self::NotAudio | Self::UnsupportedMedia => true,
+            Self::NotAudio | Self::UnsupportedMedia | Self::DamagedHeader => true,
             Self::DamagedMedia
             | Self::StorageUnavailable
             | Self::ObjectMissing

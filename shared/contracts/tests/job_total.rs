@@ -36,6 +36,7 @@ fn raw() -> impl Strategy<Value = Raw> {
     let code = prop::sample::select(vec![
         FailureCode::NotAudio,
         FailureCode::UnsupportedMedia,
+        FailureCode::DamagedHeader,
         FailureCode::DamagedMedia,
         FailureCode::StorageUnavailable,
         FailureCode::ObjectMissing,

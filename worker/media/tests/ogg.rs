@@ -246,6 +246,59 @@ fn a_link_that_cannot_be_joined_is_silence_of_its_duration() {
     check_chain(&path, &judge, VORBIS, 0.0);
 }
 
+/// Frames that are told as damaged between `before` and the last `after` frames; workers agree on it.
+fn hurt_between(bytes: Vec<u8>, before: u64, after: u64) -> u64 {
+    let source = MemorySource::new(bytes);
+    let init = probe(&source).unwrap();
+    let plan = plan_chunk(&source, &init, 0..source.len()).unwrap();
+    let [gap] = plan.damaged[..] else { panic!("{:?}", plan.damaged) };
+    assert_eq!((gap.start as u64, gap.end as u64), (before, plan.frames - after));
+    let expected = tiled(std::slice::from_ref(&plan));
+    for size in SIZES {
+        assert_eq!(tiled(&plans(&source, &init, size)), expected, "chunks of {size} bytes");
+    }
+    plan.frames - after - before
+}
+
+#[test]
+fn a_link_that_cannot_be_read_is_a_gap() {
+    let studio = Studio::new();
+    let speech = studio.speech(70);
+    let vorbis = ["-c:a", "libvorbis", "-ar", "44100", "-ac", "1", "-q:a", "3"];
+    let a = studio.convert(&speech, &vorbis, "a.ogg");
+    let b = std::fs::read(studio.convert(&speech, &arguments(&[&vorbis, &SECOND_SERIAL]), "b.ogg")).unwrap();
+    let surround = ["-c:a", "libopus", "-ac", "6", "-b:a", "96k", "-serial_offset", "3000"];
+    let surround = std::fs::read(studio.convert(&clip(), &surround, "b.opus")).unwrap();
+    let own = (ffmpeg(&a).len()) as u64;
+    let a = std::fs::read(a).unwrap();
+    // Its first page lost.
+    let mut headless = b.clone();
+    headless[20] ^= 1;
+    // So many frames have lain in so many bytes; those of speech do not vary much.
+    let about = |bytes: usize| own * bytes as u64 / a.len() as u64;
+    for lost in [headless, surround] {
+        for behind in [&a[..], &[]] {
+            let after = if behind.is_empty() { 0 } else { own };
+            let frames = hurt_between([&a[..], &lost, behind].concat(), own, after);
+            assert!(frames.abs_diff(about(lost.len())) < about(lost.len()) / 10, "{frames} frames");
+        }
+    }
+    // The end of one link is noise: what it held is lost, and the next one is whole.
+    let mut hurt = [&a[..], &b[..]].concat();
+    let noise = a.len() * 3 / 4;
+    hurt[noise..a.len()]
+        .iter_mut()
+        .zip((0..).map(|n: u64| n * n % 251))
+        .for_each(|(byte, n)| *byte = n as u8);
+    let source = MemorySource::new(hurt.clone());
+    let init = probe(&source).unwrap();
+    let plan = plan_chunk(&source, &init, 0..source.len()).unwrap();
+    let kept = plan.damaged[0].start as u64;
+    assert!((own * 2 / 3..own * 4 / 5).contains(&kept), "{kept} of {own} frames");
+    let frames = hurt_between(hurt, kept, own);
+    assert!(frames.abs_diff(own - kept) < own / 10, "{frames} frames");
+}
+
 #[test]
 fn audio_beside_video() {
     let studio = Studio::new();

@@ -284,6 +284,7 @@ pub fn later_failure_codes() -> Vec<FailureCode> {
         FailureCode::SourceUnavailable,
         FailureCode::SourceRefused,
         FailureCode::SourceChanged,
+        FailureCode::DamagedHeader,
     ]
 }
 

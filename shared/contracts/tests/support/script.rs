@@ -151,6 +151,7 @@ pub fn any_ends() -> BoxedStrategy<End> {
     prop_oneof![
         4 => lonely_ends(),
         1 => Just(End::Broken(FailureCode::UnsupportedMedia)),
+        1 => Just(End::Broken(FailureCode::DamagedHeader)),
     ]
     .boxed()
 }

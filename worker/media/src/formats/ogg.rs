@@ -116,7 +116,7 @@ impl OggScanner {
             let end = self.chain.cell(self.chain.count()).end;
             // A recording that was cut off is as long as it is; one whose end is spoiled was longer.
             if at < end && !is_cut_off(bytes, at, end)? {
-                walk.lose(trailing_bytes(bytes, at..end)?);
+                walk.lose(at, trailing_bytes(bytes, at..end)?);
             }
         }
         Ok(walk.into_found())
@@ -147,21 +147,26 @@ impl OggScanner {
         if page.is_first() {
             // The other streams of a link that has just begun.
             let begun = |link: &Arc<Link>| (link.place.at..link.place.data).contains(&page.start);
-            if !present.as_ref().is_some_and(begun)
-                && let Some(link) = self.chain.beginning(bytes, page)?
-            {
-                walk.begin(link);
+            if !present.as_ref().is_some_and(begun) {
+                match self.chain.beginning(bytes, page)? {
+                    Some(link) => walk.begin(link, page.start),
+                    None => walk.stray(page),
+                }
             }
             return Ok(());
         }
         let link = match present {
             Some(link) if link.place.serial == page.serial => Some(link),
-            Some(link) if link.place.others.contains(&page.serial) => None,
+            Some(link) if link.place.others.contains(&page.serial) => return Ok(()),
             Some(_) | None => self.chain.link_of(bytes, page)?,
         };
-        if let Some(link) = link.filter(|link| link.place.serial == page.serial) {
-            walk.enter(&link, page);
-            walk.page(bytes, page)?;
+        match link {
+            Some(link) if link.place.serial == page.serial => {
+                walk.enter(&link, page);
+                walk.page(bytes, page)?;
+            }
+            Some(_) => {}
+            None => walk.stray(page),
         }
         Ok(())
     }

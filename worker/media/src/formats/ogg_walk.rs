@@ -45,6 +45,8 @@ pub(crate) struct PageWalk {
     covered: u64,
     /// First byte, after the latest page with audio, that belongs to no page.
     junk: Option<u64>,
+    /// First byte, after the latest page with audio, of a link that can't be read.
+    stray: Option<u64>,
     /// Number of the latest page with audio.
     sequence: Option<u32>,
     /// Granule position after the latest page with audio.
@@ -67,6 +69,7 @@ impl PageWalk {
             joiner: Joiner::new(MOST_PACKET),
             covered,
             junk: None,
+            stray: None,
             sequence: None,
             base: None,
             ended: false,
@@ -75,7 +78,7 @@ impl PageWalk {
             found: Vec::new(),
         };
         if let Some(link) = link {
-            walk.begin(link);
+            walk.begin(link, covered);
         }
         walk
     }
@@ -99,7 +102,9 @@ impl PageWalk {
         let ours = |offset: Option<u64>| offset.is_some_and(|offset| cell.contains(&offset));
         let junk = self.junk.or((self.covered < at).then_some(self.covered));
         let lost = self.lost.as_ref().map(|lost| lost.offset);
-        at >= cell.end && (self.link.is_none() || !(ours(junk) || ours(lost) || ours(self.joiner.open())))
+        at >= cell.end
+            && (self.link.is_none()
+                || !(ours(junk) || ours(lost) || ours(self.stray) || ours(self.joiner.open())))
     }
 
     /// Notes where the next page of any stream lies.
@@ -110,9 +115,16 @@ impl PageWalk {
         self.covered = page.end();
     }
 
-    /// The link whose first page was just met.
-    pub(crate) fn begin(&mut self, link: Arc<Link>) {
-        self.leave();
+    /// Notes a page of a link whose headers are lost, or tell of nothing that can be decoded.
+    pub(crate) fn stray(&mut self, page: &Page) {
+        if self.link.is_some() {
+            self.stray.get_or_insert(page.start);
+        }
+    }
+
+    /// The link whose first page was just met, at `at`.
+    pub(crate) fn begin(&mut self, link: Arc<Link>, at: u64) {
+        self.leave(at);
         self.sequence = Some(link.place.sequence);
         self.base = Some(link.place.start_granule);
         self.link = Some(link);
@@ -121,14 +133,19 @@ impl PageWalk {
     /// The link of a page that lies somewhere in it.
     pub(crate) fn enter(&mut self, link: &Arc<Link>, page: &Page) {
         if self.link.as_ref().is_none_or(|present| present.place.at != link.place.at) {
-            self.leave();
+            self.leave(page.start);
             self.base = (page.start <= link.place.first_page).then_some(link.place.start_granule);
             self.link = Some(link.clone());
         }
     }
 
-    /// Forgets the link before: how much of its end is lost, if any, nothing tells.
-    fn leave(&mut self) {
+    /// Forgets the link before, which another one follows at `at`. What is damaged after the one's end is lost if it was not
+    /// marked as such, what can't be read in any case.
+    fn leave(&mut self, at: u64) {
+        let junk = self.junk.filter(|_| !self.ended);
+        if let Some(start) = junk.into_iter().chain(self.stray.take()).min() {
+            self.lose(start, at.saturating_sub(start));
+        }
         self.joiner = Joiner::new(MOST_PACKET);
         (self.junk, self.sequence, self.base, self.previous, self.lost) = (None, None, None, None, None);
         self.ended = false;
@@ -205,20 +222,21 @@ impl PageWalk {
         self.previous = previous;
     }
 
-    /// Where the stream breaks off although its last page was not met, if that is in the cell.
+    /// Where the stream breaks off although its last page was not met, or what can't be read begins, if that is in the cell.
     pub(crate) fn breaks_off(&self) -> Option<u64> {
         let open = self.link.is_some() && !self.ended;
-        Some(self.covered).filter(|at| open && self.wanted.cell.contains(at))
+        let at = self.stray.or(Some(self.covered).filter(|_| open));
+        at.filter(|at| self.wanted.cell.contains(at))
     }
 
-    /// From there to the end of the recording `lost` bytes have held audio: as much as in as many bytes before.
-    pub(crate) fn lose(&mut self, lost: u64) {
+    /// From `start` on `lost` bytes have held audio: as much as in as many bytes of the link before.
+    pub(crate) fn lose(&mut self, start: u64, lost: u64) {
         let Some(link) = self.link.clone().filter(|_| lost > 0) else { return };
         let place = &link.place;
         let held = self.base.unwrap_or(0).saturating_sub(place.start_granule);
-        let bytes = self.covered.saturating_sub(place.data).max(1);
+        let bytes = start.saturating_sub(place.data).max(1);
         let frames = u128::from(held) * u128::from(lost) / u128::from(bytes);
-        let gap = Packet::gap(self.covered, lost, u64::try_from(frames).unwrap_or(u64::MAX));
+        let gap = Packet::gap(start, lost, u64::try_from(frames).unwrap_or(u64::MAX));
         self.emit(&link, gap, Vec::new());
     }
 
