@@ -73,6 +73,7 @@ pub(crate) fn probe(bytes: &mut Span<'_>) -> Result<InitSection, MediaError> {
                     Some(size) => written_size(size, u64::MAX, available),
                     None => written_size(size, u64::from(u32::MAX), available),
                 };
+                let size = if ends_there(bytes, body, size, endian)? { size } else { available };
                 return section(bytes, format, NAMES, body, size, title);
             }
             _ => {}
@@ -81,6 +82,29 @@ pub(crate) fn probe(bytes: &mut Span<'_>) -> Result<InitSection, MediaError> {
         at = body + size + (size & 1);
     }
     Err(MediaError::Limit { what: format!("more than {MAX_CHUNKS} chunks before the audio data") })
+}
+
+/// Whether the audio really ends after `size` bytes. A program that died had perhaps filled in a size before, others write
+/// some number to a pipe, and above 4 GiB only what is left of the size; then nothing that stands behind is a chunk.
+fn ends_there(bytes: &mut Span<'_>, start: u64, size: u64, endian: Endian) -> Result<bool, MediaError> {
+    /// Fewer bytes are not looked at: it would mean to wait for the end of each recording with a title behind its audio.
+    const FEW: u64 = 64 * 1024;
+    let file_len = bytes.source_len();
+    let mut at = start + size + (size & 1);
+    if file_len.saturating_sub(at) <= FEW {
+        return Ok(true);
+    }
+    for _ in 0..MAX_CHUNKS {
+        let header = bytes.slice(at, at + 8)?;
+        let (Some(id), Some(size)) = (array::<4>(header, 0), array::<4>(header, 4)) else { break };
+        let size = u64::from(endian.long(size));
+        at = at + 8 + size + (size & 1);
+        // The last byte may be padding that is not there.
+        if !id.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') || at > file_len + 1 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The section of a file whose audio is the `size` bytes from `start` on.
