@@ -137,6 +137,14 @@ pub struct PacketTable {
     pub step: u64,
     /// For every `step`-th packet the bytes from the first entry to its entry, and from the first packet to it.
     pub marks: Vec<(u64, u64)>,
+    /// Packets behind an entry that is damaged, and the bytes up to the end of the data in which they lie: nothing tells
+    /// where each of them begins.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub lost: (u64, u64),
+}
+
+fn is_nothing(lost: &(u64, u64)) -> bool {
+    *lost == (0, 0)
 }
 
 /// A link of a chain of Ogg streams: where its pages lie and how its packets are timed.

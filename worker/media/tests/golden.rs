@@ -104,6 +104,7 @@ fn caf() -> Layout {
         remainder: 17,
         step: 2_048,
         marks,
+        lost: (0, 0),
     };
     Layout::Caf { table }
 }

@@ -182,7 +182,7 @@ fn section(
     }
     // Delay beyond the first cell would be no encoder's.
     let start = head.priming.saturating_mul(scale).min(frames.saturating_mul(coded.first_cell));
-    let total = table.packets * u64::from(frames);
+    let total = (table.packets + table.lost.0) * u64::from(frames);
     let audible = total.saturating_sub(u64::from(start) + u64::from(table.remainder));
     Ok(InitSection {
         version: InitSection::VERSION,
@@ -191,13 +191,15 @@ fn section(
             codec: sound.name.to_owned(),
             sample_rate: sound.rate,
             channels: sound.channels,
-            bitrate: Some((coded.bytes as f64 * 8.0 * f64::from(sound.rate) / total as f64) as u64),
+            bitrate: Some(
+                ((coded.bytes + table.lost.1) as f64 * 8.0 * f64::from(sound.rate) / total as f64) as u64,
+            ),
             duration_seconds: Some(audible as f64 / f64::from(sound.rate)),
             title,
         },
         file_len: bytes.source_len(),
         data_start: data.start,
-        data_end: data.start + coded.bytes,
+        data_end: data.start + coded.bytes + table.lost.1,
         layout: Layout::Caf { table },
         codec: sound.codec.clone(),
         trim: Trim { start, ..Trim::default() },

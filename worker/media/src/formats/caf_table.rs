@@ -81,12 +81,18 @@ pub(crate) fn read(
     let step = count.div_ceil(MAX_MARKS).max(MIN_STEP);
     let mut entries = Entries { at: head.entries.start, end: head.entries.end };
     let (mut packets, mut marks, mut coded) = (0, Vec::new(), Coded { bytes: 0, first_cell: 0 });
+    let mut damaged = false;
     while packets < count {
         let entry = entries.at - head.entries.start;
-        let Some(size) = entries.next(bytes)? else { break };
-        if size == 0 || size > MAX_PACKET {
-            return Err(MediaError::damaged(format!("packet {packets} has {size} bytes")));
-        }
+        let size = match entries.next(bytes)? {
+            // Cut off.
+            None if entries.at == entries.end => break,
+            size => size.filter(|size| (1..=MAX_PACKET).contains(size)),
+        };
+        let Some(size) = size else {
+            damaged = true;
+            break;
+        };
         if coded.bytes + u64::from(size) > data.end - data.start {
             break;
         }
@@ -100,7 +106,9 @@ pub(crate) fn read(
     // Where packets are missing at the end, so is the padding.
     let whole = packets == head.count;
     let remainder = if whole { head.remainder.saturating_mul(scale).min(frames) } else { 0 };
+    let left = (count - packets, data.end - data.start - coded.bytes);
     let table = PacketTable {
+        lost: if damaged { left } else { (0, 0) },
         start: head.entries.start,
         end: head.entries.end,
         packets,
@@ -213,7 +221,11 @@ impl Scanner for CafScanner {
                 offset += u64::from(*size);
             }
         }
-        own.into_iter().map(|(offset, size)| self.packet(bytes, offset, size)).collect()
+        let packets = own.into_iter().map(|(offset, size)| self.packet(bytes, offset, size));
+        let (lost, len) = self.table.lost;
+        let from = self.data.end.saturating_sub(len);
+        let gap = Packet::gap(from, len, lost.saturating_mul(u64::from(self.table.frames)));
+        packets.chain((lost > 0 && cell.contains(&from)).then_some(Ok(gap))).collect()
     }
 
     fn absolute_start(&mut self, bytes: &mut Span<'_>, packet: &Packet) -> Result<Option<u64>, MediaError> {

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use scriptorium_media::{ByteSource, MemorySource, plan_chunk, probe};
+use scriptorium_media::{ByteSource, ChunkPlan, MemorySource, plan_chunk, probe};
 
 use crate::support::{
-    Studio, Uploaded, check_recording, ffmpeg, in_one_go, largest_difference, load, plans, tiled,
+    SIZES, Studio, Uploaded, check_recording, ffmpeg, in_one_go, largest_difference, load, plans, tiled,
 };
 use crate::{AAC, STEREO, check};
 
@@ -181,6 +181,38 @@ fn a_packet_table_after_the_data_is_waited_for() {
     assert_eq!(plan.frames, ffmpeg(&path).len() as u64);
 }
 
+/// Behind an entry that is damaged nobody knows where packets begin: they are told as lost.
+#[test]
+fn a_damaged_packet_table_loses_what_is_behind() {
+    let studio = Studio::new();
+    let sound = std::fs::read(caf_of_aac(&studio, 60, &["-ar", "44100"])).unwrap();
+    let whole = plan_of(sound.clone());
+    for bad in [&[0xff; 4][..], &[0]] {
+        let mut chunks = caf_chunks(&sound);
+        let table = chunk(&mut chunks, b"pakt");
+        let at = 24 + (table.len() - 24) / 4 * 2;
+        table[at..at + bad.len()].copy_from_slice(bad);
+        // A new entry begins behind one whose top bit is not set.
+        table[at - 1] &= 0x7f;
+        let hurt = caf_file(&chunks);
+        let plan = plan_of(hurt.clone());
+        assert_eq!(plan.frames, whole.frames, "{bad:?}");
+        let [gap] = plan.damaged[..] else { panic!("{:?}", plan.damaged) };
+        assert_eq!(gap.end as u64, plan.frames);
+        assert!((gap.start as u64).abs_diff(whole.frames / 2) < whole.frames / 10, "{gap:?}");
+        let source = MemorySource::new(hurt);
+        let init = probe(&source).unwrap();
+        for size in SIZES {
+            assert_eq!(tiled(&plans(&source, &init, size)), tiled(std::slice::from_ref(&plan)));
+        }
+    }
+}
+
+fn plan_of(bytes: Vec<u8>) -> ChunkPlan {
+    let source = MemorySource::new(bytes);
+    plan_chunk(&source, &probe(&source).unwrap(), 0..source.len()).unwrap()
+}
+
 #[test]
 fn a_table_of_more_packets_than_there_are_costs_nothing() {
     let studio = Studio::new();
@@ -200,7 +232,10 @@ fn a_table_of_more_packets_than_there_are_costs_nothing() {
     for size in [&[0xff, 0xff, 0xff, 0x7f][..], &[0, 0, 0, 0]] {
         let mut chunks = caf_chunks(&bytes);
         chunk(&mut chunks, b"pakt")[40..44].copy_from_slice(size);
-        assert!(probe(&MemorySource::new(caf_file(&chunks))).is_err());
+        let plan = plan_of(caf_file(&chunks));
+        let [gap] = plan.damaged[..] else { panic!("{:?}", plan.damaged) };
+        assert_eq!(gap.end as u64, plan.frames);
+        assert!(gap.start < 44_100, "{gap:?}");
     }
     // A description that promises gigabytes.
     for (at, value) in [(20, u32::MAX), (24, u32::MAX), (20, 0)] {

@@ -1,5 +1,5 @@
 //! R26, R27 for AIFF, CAF, AU, Wave64 and the rarer kinds of WAVE and MP3: as `exact.rs`, with ffmpeg as the judge.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod aiff;
 mod caf;
