@@ -1,5 +1,10 @@
 //! The unit of ownership: a codec packet, found without decoding.
 
+/// Holes up to this long are the jitter of recorders: 1/10 s.
+const JITTER_PER_SECOND: u64 = 10;
+/// Longest pause in seconds that a timestamp is believed.
+pub(crate) const LONGEST_PAUSE: u64 = 600;
+
 /// A block of the recording that decodes to a known number of frames: an MP3 or FLAC frame, 20 ms of PCM, or a
 /// damaged stretch in the place of such blocks. It belongs to the chunk in which its first byte lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,9 +52,12 @@ impl Packet {
         }
     }
 
-    /// A pause of the recorder before the byte at `offset`: silence, but nothing was lost.
-    pub(crate) fn pause(offset: u64, frames: u64) -> Self {
-        Self::gap(offset, 0, frames)
+    /// A pause of the recorder before the byte at `offset`: silence, but nothing was lost. `None` where it is no longer than
+    /// the jitter of recorders, or longer than a number is believed.
+    pub(crate) fn pause(offset: u64, frames: u64, rate: u32) -> Option<Self> {
+        let rate = u64::from(rate);
+        let believed = rate / JITTER_PER_SECOND + 1..=LONGEST_PAUSE * rate;
+        believed.contains(&frames).then(|| Self::gap(offset, 0, frames))
     }
 
     /// Whether bytes that held sound are damaged; a pause is none of those.

@@ -443,6 +443,34 @@ fn damaged_pages_are_silence_of_their_duration() {
     }
 }
 
+/// A recorder that left out two seconds says so in its positions alone.
+#[test]
+fn a_pause_of_the_recorder_is_silence_and_no_damage() {
+    let studio = Studio::new();
+    for (codec, rate) in [("libopus", 48_000), ("libvorbis", 44_100), ("flac", 44_100)] {
+        let path = studio.convert(&studio.speech(60), &["-c:a", codec, "-ar", &rate.to_string()], "a.ogg");
+        let mut bytes = std::fs::read(&path).unwrap();
+        let all = pages(&bytes);
+        let ends = all.iter().copied().skip(1).chain([bytes.len()]);
+        for (start, end) in all.iter().copied().zip(ends).skip(all.len() / 2).collect::<Vec<_>>() {
+            let granule = u64::from_le_bytes(bytes[start + 6..start + 14].try_into().unwrap());
+            if granule != u64::MAX {
+                bytes[start + 6..start + 14].copy_from_slice(&(granule + 2 * rate).to_le_bytes());
+                seal(&mut bytes, start, end);
+            }
+        }
+        let (sound, paused) = (load(&path), MemorySource::new(bytes));
+        let init = probe(&sound).unwrap();
+        let whole = plan_chunk(&sound, &init, 0..sound.len()).unwrap();
+        let plan = plan_chunk(&paused, &init, 0..paused.len()).unwrap();
+        assert_eq!((plan.frames, &plan.damaged[..]), (whole.frames + 2 * rate, &[][..]), "{codec}");
+        let expected = tiled(std::slice::from_ref(&plan));
+        for size in SIZES {
+            assert_eq!(tiled(&plans(&paused, &init, size)), expected, "{codec}, chunks of {size} bytes");
+        }
+    }
+}
+
 #[test]
 fn the_gain_of_the_header_is_applied() {
     let studio = Studio::new();
@@ -457,6 +485,24 @@ fn the_gain_of_the_header_is_applied() {
     check_opus(&quiet, 1e-3);
     let loudest = |path: &Path| libopus(path).into_iter().fold(0.0, f32::max);
     assert!((loudest(&quiet) / loudest(&path) - 0.5).abs() < 0.01);
+    // The same number in other containers.
+    for (name, head, place, gain) in [
+        ("a.webm", &b"OpusHead"[..], 16, (-1536i16).to_le_bytes()),
+        ("a.mp4", b"dOps", 12, (-1536i16).to_be_bytes()),
+    ] {
+        let sound = std::fs::read(studio.convert(&studio.speech(20), &["-c:a", "libopus"], name)).unwrap();
+        let loudest = |bytes: Vec<u8>| {
+            let source = MemorySource::new(bytes);
+            let init = probe(&source).unwrap();
+            let frames = plan_chunk(&source, &init, 0..source.len()).unwrap().frames;
+            in_one_go(&source, &init, frames).into_iter().fold(0.0, f32::max)
+        };
+        let mut quiet = sound.clone();
+        let at = quiet.windows(head.len()).position(|id| id == head).unwrap() + place;
+        quiet[at..at + 2].copy_from_slice(&gain);
+        let ratio = loudest(quiet) / loudest(sound);
+        assert!((ratio - 0.5).abs() < 0.01, "{name}: {ratio}");
+    }
 }
 
 #[test]

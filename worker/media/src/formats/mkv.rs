@@ -240,9 +240,13 @@ impl Scanner for MkvScanner {
         for back in LOOK_BACK {
             let Some(mut walk) = self.approach(bytes, &cell, back)? else { continue };
             let from_start = cell.start.saturating_sub(back) <= self.stream.data_start;
-            if walk.blocks >= CONTEXT || from_start || back == LOOK_BACK[LOOK_BACK.len() - 1] {
+            let last = from_start || back == LOOK_BACK[LOOK_BACK.len() - 1];
+            if walk.blocks >= CONTEXT || last {
                 walk.run(bytes, cell.end)?;
-                return Ok(walk.packets);
+                // From further back a cluster's own time may be met, which tells how long a hole was.
+                if last || !walk.estimated {
+                    return Ok(walk.packets);
+                }
             }
         }
         Ok(Vec::new())

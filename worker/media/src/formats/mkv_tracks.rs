@@ -169,7 +169,7 @@ fn decoding(track: &Track<'_>) -> Result<Sound, MediaError> {
     };
     let id = track.codec.as_str();
     match id {
-        "A_OPUS" => opus(track, plain(Codec::Opus { gain: 0 }, "opus")),
+        "A_OPUS" => opus(track, plain(Codec::Opus { gain: opus_gain(track.setup) }, "opus")),
         "A_VORBIS" => vorbis(track.setup, plain),
         "A_FLAC" => flac(track.setup, plain),
         "A_MPEG/L3" => Ok(plain(Codec::Mp3 { mpeg1: rate >= 32_000 }, "mp3")),
@@ -207,6 +207,12 @@ fn opus(track: &Track<'_>, plain: Sound) -> Result<Sound, MediaError> {
         None => u32::try_from(track.delay.saturating_mul(48) / 1_000_000).unwrap_or(0),
     };
     Ok(Sound { rate: 48_000, channels, delay: delay.min(48_000), ..plain })
+}
+
+/// The gain in an identification header (RFC 7845, section 5.1); 0 where there is none.
+fn opus_gain(setup: &[u8]) -> i16 {
+    let head = Some(setup).filter(|setup| setup.starts_with(b"OpusHead"));
+    head.and_then(|head| array(head, 16)).map_or(0, i16::from_le_bytes)
 }
 
 /// Three headers in Xiph lacing: identification, comments, set-up.

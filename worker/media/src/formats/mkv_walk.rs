@@ -10,13 +10,11 @@ use super::mkv_frames::Counter;
 use super::mkv_sync::Sync;
 use super::tail::trailing_bytes;
 use crate::error::MediaError;
-use crate::packet::{Packet, content_hash};
+use crate::packet::{LONGEST_PAUSE, Packet, content_hash};
 use crate::source::Span;
 
-/// Holes up to this long are the jitter of recorders: 1/10 s.
-const JITTER_PER_SECOND: u64 = 10;
-/// Longest pause in seconds that a timestamp is believed.
-const MAX_PAUSE: u64 = 600;
+/// How far behind a hole a cluster is waited for that tells how long the hole was.
+const MAX_UNSETTLED: u64 = 8 * 1024 * 1024;
 
 /// What is the same for all packets of a recording.
 pub(crate) struct Stream {
@@ -56,6 +54,17 @@ struct Last {
     packet: u32,
 }
 
+/// A damaged stretch behind which blocks came whose times can't be compared with those before it.
+struct Unsettled {
+    hole: Range<u64>,
+    /// The block before it.
+    before: Last,
+    /// Frames of the blocks since.
+    since: u64,
+    /// Frames that it has held by its bytes.
+    estimate: u64,
+}
+
 /// A walk over the elements of a recording.
 pub(crate) struct Walk<'s> {
     stream: &'s Stream,
@@ -71,6 +80,9 @@ pub(crate) struct Walk<'s> {
     last: Option<Last>,
     /// A damaged stretch whose length in time is not known yet.
     hole: Option<Range<u64>>,
+    unsettled: Option<Unsettled>,
+    /// Whether a hole in `wanted` is as long as its bytes tell, for want of a time before it.
+    pub estimated: bool,
     /// Blocks of the track met so far, their frames, and the bytes from the first to the last of them.
     pub blocks: u64,
     frames: u64,
@@ -93,6 +105,8 @@ impl<'s> Walk<'s> {
             doubted: false,
             last: None,
             hole: None,
+            unsettled: None,
+            estimated: false,
             blocks: 0,
             frames: 0,
             bytes: None,
@@ -116,8 +130,10 @@ impl<'s> Walk<'s> {
     /// Takes all elements that begin before `to`, and as many more as it takes to tell how long a hole is that began
     /// there.
     pub(crate) fn run(&mut self, bytes: &mut Span<'_>, to: u64) -> Result<(), MediaError> {
-        while self.at < to || self.hole.as_ref().is_some_and(|hole| hole.start < to) {
+        let unsettled = |walk: &Self| walk.unsettled.as_ref().is_some_and(|open| open.hole.start < to);
+        while self.at < to || self.hole.as_ref().is_some_and(|hole| hole.start < to) || unsettled(self) {
             if !self.step(bytes)? {
+                self.settle(None);
                 break;
             }
         }
@@ -218,6 +234,9 @@ impl<'s> Walk<'s> {
             .map(|range| self.packet(block.data.start + range.start as u64, &data[range]))
             .collect();
         let frames = packets.iter().map(|packet| u64::from(packet.frames)).sum();
+        if let Some(open) = &mut self.unsettled {
+            open.since = open.since.saturating_add(frames);
+        }
         self.last = Some(Last { stamp, frames, packet: packets.last().map_or(0, |packet| packet.frames) });
         self.blocks += 1;
         self.frames += frames;
@@ -239,7 +258,9 @@ impl<'s> Walk<'s> {
     fn goes_on(&self, stamp: Stamp) -> bool {
         let expected = self.hole.as_ref().map_or(0, |hole| self.by_bytes(hole.end - hole.start));
         let slack = expected / 2 + u64::from(self.stream.rate);
-        self.jump(stamp).is_some_and(|frames| frames.abs_diff(expected) <= slack)
+        self.last
+            .and_then(|last| self.jump(last, stamp))
+            .is_some_and(|frames| frames.abs_diff(expected) <= slack)
     }
 
     /// One packet; without its frames it is a damaged one, as long as the one before it.
@@ -271,31 +292,59 @@ impl<'s> Walk<'s> {
 
     /// Puts silence where something is missing before the block at `at`.
     fn missing(&mut self, at: u64, stamp: Stamp) {
-        let jump = self.jump(stamp);
-        let silence = match self.hole.take() {
-            Some(hole) => {
-                let frames = jump.unwrap_or_else(|| self.by_bytes(hole.end - hole.start));
-                Packet::gap(hole.start, hole.end - hole.start, frames)
+        let settles = self.unsettled.as_ref().map(|open| {
+            let late = self.hole.is_some() || at.saturating_sub(open.hole.end) > MAX_UNSETTLED;
+            (open.before.stamp.era == stamp.era, late)
+        });
+        if let Some((true, _) | (_, true)) = settles {
+            self.settle(Some(stamp));
+        }
+        let jump = self.last.and_then(|last| self.jump(last, stamp));
+        let silence = match (self.hole.take(), self.last) {
+            (Some(hole), Some(before)) if jump.is_none() => {
+                let estimate = self.by_bytes(hole.end - hole.start);
+                self.counter = self.counter.afresh();
+                self.unsettled = Some(Unsettled { hole, before, since: 0, estimate });
+                return;
             }
-            None => match jump {
-                Some(frames) if frames > u64::from(self.stream.rate) / JITTER_PER_SECOND => {
-                    Packet::pause(at, frames)
-                }
-                Some(_) | None => return,
-            },
+            (Some(hole), _) => Some(Packet::gap(hole.start, hole.end - hole.start, jump.unwrap_or(0))),
+            (None, _) => jump.and_then(|frames| Packet::pause(at, frames, self.stream.rate)),
         };
+        let Some(silence) = silence else { return };
         self.counter = self.counter.afresh();
-        if self.wanted.contains(&silence.offset) {
-            self.packets.push(silence);
+        if let Some(open) = &mut self.unsettled {
+            open.since = open.since.saturating_add(u64::from(silence.frames));
+        }
+        self.insert(silence);
+    }
+
+    /// Decides how long the hole was behind which no time could be compared: as the block at `stamp` tells if it belongs to
+    /// the era of the block before the hole, else as its bytes tell.
+    fn settle(&mut self, stamp: Option<Stamp>) {
+        let Some(open) = self.unsettled.take() else { return };
+        let passed = stamp.and_then(|stamp| self.jump(open.before, stamp));
+        let told = passed.and_then(|frames| frames.checked_sub(open.since));
+        let len = open.hole.end - open.hole.start;
+        self.estimated |= told.is_none() && self.wanted.contains(&open.hole.start);
+        self.insert(Packet::gap(open.hole.start, len, told.unwrap_or(open.estimate)));
+    }
+
+    /// Puts a packet in its place, if it is wanted.
+    fn insert(&mut self, packet: Packet) {
+        if self.wanted.contains(&packet.offset) {
+            let place = self.packets.partition_point(|other| other.offset < packet.offset);
+            self.packets.insert(place, packet);
         }
     }
 
-    /// Frames between the end of the block before and `stamp`, where the times tell.
-    fn jump(&self, stamp: Stamp) -> Option<u64> {
-        let last = self.last.filter(|last| last.stamp.era == stamp.era)?;
+    /// Frames between the end of a block and `stamp`, where the times tell.
+    fn jump(&self, last: Last, stamp: Stamp) -> Option<u64> {
+        if last.stamp.era != stamp.era {
+            return None;
+        }
         let ticks = i128::from(stamp.ticks) - i128::from(last.stamp.ticks);
         let frames = self.stream.frames(ticks * i128::from(self.stream.tick)).saturating_sub(last.frames);
-        (frames <= MAX_PAUSE * u64::from(self.stream.rate)).then_some(frames)
+        (frames <= LONGEST_PAUSE * u64::from(self.stream.rate)).then_some(frames)
     }
 
     /// Frames that so many bytes have held, by the blocks before.

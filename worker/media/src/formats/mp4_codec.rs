@@ -208,7 +208,8 @@ fn opus(entry: &Entry<'_>) -> Result<Description, MediaError> {
     if family != 0 || channels > 2 {
         return Err(MediaError::unsupported(format!("an MP4 file with Opus of {channels} channels")));
     }
-    Ok(Description { codec: Codec::Opus { gain: 0 }, name: "opus".to_owned(), rate: 48_000, channels })
+    let gain = i16::from_be_bytes([config[8], config[9]]);
+    Ok(Description { codec: Codec::Opus { gain }, name: "opus".to_owned(), rate: 48_000, channels })
 }
 
 /// `dfLa` (Encapsulation of FLAC in ISO Base Media File Format, 3.3.2): metadata blocks, STREAMINFO first.

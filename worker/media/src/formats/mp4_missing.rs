@@ -13,10 +13,6 @@ use crate::source::Span;
 
 /// Fragments of other tracks that may lie between two with audio.
 const MOST_OTHERS: usize = 32;
-/// Holes up to this long are the jitter of recorders: 1/10 s.
-const JITTER_PER_SECOND: u64 = 10;
-/// Longest pause in seconds that a decode time is believed.
-const MAX_PAUSE: u64 = 600;
 /// Bytes of a box's header: where fewer are left, the recording was cut off.
 const HEADER: u64 = 8;
 
@@ -122,11 +118,7 @@ pub(crate) fn before_fragment(
             let frames = frames.unwrap_or_else(|| times.by_bytes(&before.fragment, len));
             Some(Packet::gap(hole, len, frames)).filter(|gap| gap.frames > 0)
         }
-        None => {
-            let rate = u64::from(rate);
-            let believed = rate / JITTER_PER_SECOND + 1..=MAX_PAUSE * rate;
-            missing.filter(|frames| believed.contains(frames)).map(|frames| Packet::pause(next.start, frames))
-        }
+        None => missing.and_then(|frames| Packet::pause(next.start, frames, rate)),
     })
 }
 

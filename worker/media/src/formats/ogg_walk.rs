@@ -202,6 +202,10 @@ impl PageWalk {
             self.emit(link, gap, Vec::new());
         }
         let all = sum(&frames);
+        let left_out = self.left_out(link, page, all).filter(|_| lost.is_none());
+        if let Some(pause) = left_out.and_then(|frames| Packet::pause(first, frames, link.rate)) {
+            self.emit(link, pause, Vec::new());
+        }
         let cell = &self.wanted.cell;
         let hashed = |joined: &Joined| self.wanted.hashes && cell.contains(&joined.offset());
         let (mut packets, mut parts) = (Vec::new(), Vec::new());
@@ -220,6 +224,14 @@ impl PageWalk {
         }
         self.base = page.granule.or(base.and_then(|base| base.checked_add(all)));
         self.previous = previous;
+    }
+
+    /// Frames that a recorder left out before the packets that end on a page, which have `all` of them.
+    fn left_out(&self, link: &Link, page: &Page, all: u64) -> Option<u64> {
+        // The first packet of Vorbis is as long as the one before it tells.
+        let measured = !matches!(link.place.timing, PacketTiming::Vorbis { .. }) || self.previous.is_some();
+        let missing = page.granule?.checked_sub(self.base?)?.checked_sub(all)?;
+        (measured && page.start > link.place.first_page).then_some(missing)
     }
 
     /// Where the stream breaks off although its last page was not met, or what can't be read begins, if that is in the cell.
