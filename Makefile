@@ -53,7 +53,7 @@ api: build model ## ask a server for all that its document says, and for what it
 	@SCRIPTORIUM_OPENAPI_EXAMPLES="$(or $(API_EXAMPLES),300)" SCRIPTORIUM_OPENAPI_SEED="$(API_SEED)" \
 		cargo test --release --locked -p scriptorium-tests --test openapi -- --nocapture
 
-fuzz: setup ## feed spoiled recordings to the scanners, and spoiled forms to their reader, FUZZ_SECONDS (600) each; needs a nightly toolchain and cargo-fuzz
+fuzz: setup ## feed spoiled recordings to the scanners, and spoiled forms to their reader, FUZZ_SECONDS (600) each
 	@scripts/fuzz.sh
 
 bench: build model ## measure: words right, speed, delay, memory, how it scales

@@ -11,6 +11,9 @@ cargo fmt --all --check
 step "clippy, warnings are errors"
 cargo clippy --release --locked --workspace --all-targets -- -D warnings
 
+step "fuzz targets"
+scripts/fuzz.sh check
+
 step "the chart, and the script that fetches models"
 scripts/helm.sh
 tests/scripts/model.sh

@@ -18,7 +18,10 @@ async fn transcript(chunk_size_mb: u64, workers: &str, backwards: bool, part_sec
         session.upload(chunk).await;
     }
     assert_eq!(session.ended().await.data["status"], "completed");
-    session.transcript("json").await
+    let transcript = session.transcript("json").await;
+    let parsed: Value = serde_json::from_str(&transcript).unwrap();
+    assert_eq!(session.status().await["coverage"], parsed["coverage"]);
+    transcript
 }
 
 #[tokio::test]

@@ -100,6 +100,42 @@ fn check(row: &Row) {
     }
 }
 
+/// Recordings that are large enough for several chunks of 5 MB, in the kinds that make the smallest ones.
+#[test]
+fn large_recordings() {
+    let studio = Studio::new();
+    let speech = studio.speech(380);
+    let kinds: [(&str, &[&str]); 4] = [
+        ("a.mp3", &["-b:a", "320k", "-ar", "44100", "-ac", "2"]),
+        ("a.m4a", &["-b:a", "256k", "-ar", "44100", "-ac", "2", "-aac_pns", "0"]),
+        ("a.ogg", &["-c:a", "libvorbis", "-q:a", "10", "-ar", "44100", "-ac", "2"]),
+        ("a.webm", &["-c:a", "libopus", "-b:a", "256k", "-vbr", "off", "-ac", "2"]),
+    ];
+    for (name, arguments) in kinds {
+        let path = studio.convert(&speech, arguments, name);
+        let source = load(&path);
+        assert!(source.len() > 2 * SIZES[4], "{name} has {} bytes", source.len());
+        let init = probe(&source).unwrap();
+        let all = plan_chunk(&source, &init, 0..source.len()).unwrap();
+        let channels = init.media.channels as usize;
+        assert_eq!(
+            all.frames as usize,
+            ffmpeg(&path).len() / channels,
+            "{name}: samples are lost or doubled"
+        );
+        let expected = tiled(std::slice::from_ref(&all));
+        for size in &SIZES[2..] {
+            let orders = orders(u32::try_from(source.len().div_ceil(*size)).unwrap());
+            // Each of the smaller chunks is planned again and again: in one order.
+            let tried = if *size == SIZES[4] { &orders[..] } else { &orders[2..3] };
+            for order in tried {
+                let plans = plans_as_they_come(&source, *size, order);
+                assert_eq!(tiled(&plans), expected, "{name}: chunks of {size} bytes in the order {order:?}");
+            }
+        }
+    }
+}
+
 /// The rows of one ending, so that they run side by side.
 fn check_all(endings: &[&str]) {
     let rows: Vec<&Row> = ROWS.iter().filter(|row| endings.contains(&row.ending)).collect();

@@ -1,5 +1,4 @@
-//! Shared by the fuzz targets. To run one, from this folder: `cargo +nightly fuzz run --fuzz-dir . caf corpus/caf seeds/caf`.
-//! New inputs go to the first folder, the seeds are only read.
+//! Shared by the fuzz targets. `make fuzz` builds and runs them.
 
 pub mod check;
 
