@@ -30,12 +30,12 @@ for folder in worker/media gateway; do
     printf '\n== %s, %s s\n' "$name" "$seconds" >&2
     (
       cd "$folder/fuzz"
-      mkdir -p "corpus/$name"
+      mkdir -p "corpus/$name" artifacts
       # The target that takes all kinds begins with the seeds of all.
       seeds=seeds/$name
       if [ -d "$seeds" ]; then set -- "$seeds"; else set -- seeds/*; fi
       "$target_dir/$host/release/$name" "corpus/$name" "$@" \
-        "-max_total_time=$seconds" -rss_limit_mb=1024 -timeout=20 -print_final_stats=1
+        "-max_total_time=$seconds" -artifact_prefix=artifacts/ -rss_limit_mb=1024 -timeout=20 -print_final_stats=1
     )
   done
 done

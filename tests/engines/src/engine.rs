@@ -1,4 +1,4 @@
-//! The engines: one sleeps, one ends its process, one takes what is loud for another language.
+//! The engines: one sleeps, one says who it is, one ends its process, one takes what is loud for another language.
 
 use async_trait::async_trait;
 use scriptorium_worker::engine::{
@@ -64,6 +64,36 @@ impl Engine for Sleep {
 
     async fn close(&self) {
         self.slots.close();
+    }
+}
+
+/// Says of each window in which process it was done. Otherwise as the engine within.
+pub struct Signed(pub Sleep);
+
+#[async_trait]
+impl Engine for Signed {
+    async fn transcribe(&self, window: Window) -> Result<WindowText, EngineError> {
+        let mut text = self.0.transcribe(window).await?;
+        for segment in &mut text.segments {
+            segment.text = std::process::id().to_string();
+        }
+        Ok(text)
+    }
+
+    async fn detect_language(&self, samples: Vec<f32>) -> Result<Detected, EngineError> {
+        self.0.detect_language(samples).await
+    }
+
+    fn info(&self) -> EngineInfo {
+        self.0.info()
+    }
+
+    fn identity(&self) -> Option<&Identity> {
+        None
+    }
+
+    async fn close(&self) {
+        self.0.close().await;
     }
 }
 

@@ -4,10 +4,10 @@
 //! |---|---|
 //! | `SCRIPTORIUM_AMQP_URL`, `SCRIPTORIUM_S3_ENDPOINT`, `SCRIPTORIUM_S3_BUCKET`, `SCRIPTORIUM_S3_REGION`, `AWS_…` | as there |
 //! | `SCRIPTORIUM_WORKERS`, `SCRIPTORIUM_PART_SECONDS`, `SCRIPTORIUM_LOG` | as there; 1, 300, `warn` |
-//! | `SCRIPTORIUM_TEST_ENGINE` | `sleep`, `crash` or `doubt` |
+//! | `SCRIPTORIUM_TEST_ENGINE` | `sleep`, `signed`, `crash` or `doubt` |
 //! | `SCRIPTORIUM_TEST_SLEEP_MS` | the time that a window takes; 0 |
 
-use crate::engine::{Crash, Doubt, Sleep};
+use crate::engine::{Crash, Doubt, Signed, Sleep};
 use scriptorium_shared::objects::{Access, Objects, ObjectsConfig};
 use scriptorium_shared::queue::{Queue, RabbitMqConfig, RabbitMqQueue};
 use scriptorium_shared::telemetry;
@@ -37,6 +37,7 @@ fn engine(slots: usize) -> Arc<dyn Engine> {
     let sleep = Sleep::new(Duration::from_millis(number("SCRIPTORIUM_TEST_SLEEP_MS", 0)), slots);
     match setting("SCRIPTORIUM_TEST_ENGINE").as_str() {
         "sleep" => Arc::new(sleep),
+        "signed" => Arc::new(Signed(sleep)),
         "crash" => Arc::new(Crash(sleep)),
         "doubt" => Arc::new(Doubt(sleep)),
         other => panic!("there is no test engine {other:?}"),

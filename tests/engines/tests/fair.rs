@@ -1,11 +1,13 @@
-//! A job of two thousand chunks and a new one of two, on the real roles and services.
+//! Who does what, on the real roles and services: a job of two thousand chunks beside a new one of two, and one chunk among
+//! several workers.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 use futures::{StreamExt, stream};
-use scriptorium_test_engines::bursts::{MIB, bursts, first_and_later};
+use scriptorium_test_engines::bursts::{MIB, bursts, first_and_later, soft_but};
 use scriptorium_test_engines::processes::Fleet;
 use scriptorium_tests::{Client, Frame, Plan, Session, Stack, services};
-use serde_json::json;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 const CHUNKS: usize = 2_000;
@@ -51,6 +53,33 @@ async fn a_new_job_does_not_wait_for_two_thousand_chunks() {
     assert!(complete(&large).await < CHUNKS as u64 / 4, "the large job is nearly over: this proves nothing");
     let reply = large.client.post("/chunked-upload-cancel", &json!({ "parent_job_id": large.job })).await;
     assert!(reply.status().is_success(), "{}", reply.status());
+}
+
+/// A chunk of twelve minutes is done by all three workers, part by part.
+#[tokio::test]
+async fn a_long_chunk_is_done_by_all_workers() {
+    if !services::wanted() {
+        return;
+    }
+    let mut plan = Plan::pairs(&[]);
+    plan.workers = 0;
+    let stack = Stack::start(&plan).await;
+    let settings = [
+        ("SCRIPTORIUM_TEST_ENGINE", "signed"),
+        ("SCRIPTORIUM_TEST_SLEEP_MS", "500"),
+        ("SCRIPTORIUM_PART_SECONDS", "60"),
+    ];
+    let fleet = Fleet::start(&stack, Path::new(env!("CARGO_BIN_EXE_scriptorium-test-worker")), 3, &settings);
+    let client = Client::new(&stack.gateways()[0]);
+    let session = client.open("long.wav", soft_but(0..0), 10, json!({})).await;
+    assert_eq!(session.chunks(), 1);
+    session.upload_all().await;
+    assert_eq!(session.ended().await.data["status"], "completed");
+    let transcript: Value = serde_json::from_str(&session.transcript("json").await).unwrap();
+    let segments = transcript["segments"].as_array().unwrap();
+    let workers: BTreeSet<u32> =
+        segments.iter().map(|segment| segment["text"].as_str().unwrap().parse().unwrap()).collect();
+    assert_eq!(workers, fleet.processes().into_iter().collect(), "of {} segments", segments.len());
 }
 
 /// A job whose chunks are all there, and wait.

@@ -33,7 +33,7 @@ pub(crate) fn parameters(init: &InitSection) -> Option<AudioCodecParameters> {
 }
 
 /// How many packets before `packets.last()` a fresh decoder has to be fed so that this one comes out exactly
-/// (FINDINGS A, "pre-roll for exactness"). Counted in packets, so that it is the same for every worker.
+/// (measured against decoding in one go). Counted in packets, so that it is the same for every worker.
 ///
 /// `packets` ends with the packet that is wanted and begins early enough, or where the recording begins.
 pub(crate) fn preroll(codec: &Codec, packets: &[Packet]) -> usize {

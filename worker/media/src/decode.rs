@@ -100,7 +100,7 @@ impl Inner {
 }
 
 fn make(params: &AudioCodecParameters) -> Option<Box<dyn AudioDecoder>> {
-    // Trimming is done once, by packet (FINDINGS A): `gapless` off.
+    // Trimming is done once, by packet, and not here too: `gapless` off.
     let options = AudioDecoderOptions::default().gapless(false);
     catch_unwind(AssertUnwindSafe(|| {
         if params.codec == CODEC_ID_OPUS {
@@ -151,7 +151,56 @@ fn append_mapped(samples: &[f32], from: usize, to: usize, out: &mut Vec<f32>) {
 
 #[cfg(test)]
 mod tests {
+    use symphonia::core::audio::{Channels, GenericAudioBufferRef, Position};
+    use symphonia::core::codecs::CodecInfo;
+    use symphonia::core::codecs::audio::FinalizeResult;
+    use symphonia::core::errors::Result;
+
     use super::*;
+
+    /// A decoder with a defect.
+    struct Defect;
+
+    impl AudioDecoder for Defect {
+        fn reset(&mut self) {}
+
+        fn codec_info(&self) -> &CodecInfo {
+            panic!("a defect")
+        }
+
+        fn codec_params(&self) -> &AudioCodecParameters {
+            panic!("a defect")
+        }
+
+        fn decode_ref(&mut self, _: &PacketRef<'_>) -> Result<GenericAudioBufferRef<'_>> {
+            panic!("a defect")
+        }
+
+        fn finalize(&mut self) -> FinalizeResult {
+            FinalizeResult::default()
+        }
+
+        fn last_decoded(&self) -> GenericAudioBufferRef<'_> {
+            panic!("a defect")
+        }
+    }
+
+    /// The packet is silence, and the next one is decoded by a new decoder.
+    #[test]
+    fn a_panic_inside_of_a_decoder_costs_its_packet() {
+        let mut params = AudioCodecParameters::new();
+        params.for_codec(CODEC_ID_OPUS).with_sample_rate(48_000);
+        params.with_channels(Channels::Positioned(Position::FRONT_LEFT));
+        let inner = Inner::Symphonia { params: Box::new(params), decoder: Box::new(Defect), mono: None };
+        let mut decoder = Decoder { channels: 1, gain: None, fresh: true, inner, scratch: Vec::new() };
+        // 20 ms of Opus that say nothing: one frame without bytes.
+        let (packet, bytes) = (Packet { damaged: false, ..Packet::gap(0, 1, 960) }, [0x78]);
+        let mut out = Vec::new();
+        assert!(!decoder.decode(&packet, &bytes, &mut out));
+        assert_eq!(out, [0.0; 960]);
+        assert!(decoder.decode(&packet, &bytes, &mut out), "the new one decodes");
+        assert_eq!(out.len(), 2 * 960);
+    }
 
     #[test]
     fn channels_are_mapped_when_they_change() {

@@ -330,7 +330,7 @@ impl PcmFormat {
     }
 }
 
-/// What the encoder added: done once, here, never by the decoder (FINDINGS: "trimming done once").
+/// What the encoder added: done once, here, never by the decoder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trim {
     /// Frames to drop at the start.
