@@ -16,6 +16,8 @@ use crate::source::Span;
 
 /// Most metadata blocks that are walked over.
 const MAX_BLOCKS: usize = 10_000;
+/// Bytes of a cell.
+const CELL: u64 = 128 * 1024;
 /// Largest comment block in which a title is looked for.
 const MAX_COMMENT: u64 = 256 * 1024;
 
@@ -64,7 +66,10 @@ fn section(
     stream.variable |= head.len() > 1 && head[0] == 0xff && head[1] == 0xf9;
     stream.variable &= !(head.len() > 1 && head[0] == 0xff && head[1] == 0xf8);
     let first_sample = parse_header(head, &stream).map_or(0, |header| header.first_sample);
-    let seconds = stream.total.map(|total| total as f64 / f64::from(stream.sample_rate));
+    let seconds = match stream.total {
+        Some(total) => Some(total as f64 / f64::from(stream.sample_rate)),
+        None => estimate(bytes, data_start..file_len, &stream, first_sample)?,
+    };
     Ok(InitSection {
         version: InitSection::VERSION,
         media: MediaInfo {
@@ -83,6 +88,21 @@ fn section(
         codec: Codec::Flac { stream_info },
         trim: Trim::default(),
     })
+}
+
+/// Seconds by the first frames, where an encoder that wrote to a pipe could not tell how many samples there are.
+fn estimate(
+    bytes: &mut Span<'_>,
+    data: Range<u64>,
+    stream: &FlacStream,
+    first_sample: u64,
+) -> Result<Option<f64>, MediaError> {
+    let mut scanner = FlacScanner::new(data.clone(), stream.clone(), first_sample);
+    let packets = scanner.scan(bytes, data.start..(data.start + CELL).min(data.end))?;
+    let frames: u64 = packets.iter().map(Packet::duration).sum();
+    let seen = packets.last().map_or(0, |last| last.end() - data.start);
+    let seconds = frames as f64 / f64::from(stream.sample_rate);
+    Ok((frames > 0 && seen > 0).then(|| seconds * (data.end - data.start) as f64 / seen as f64))
 }
 
 /// `TITLE=` of a Vorbis comment block.
@@ -289,7 +309,7 @@ impl FlacScanner {
 
 impl Scanner for FlacScanner {
     fn cell_len(&self) -> u64 {
-        128 * 1024
+        CELL
     }
 
     fn scan(&mut self, bytes: &mut Span<'_>, cell: Range<u64>) -> Result<Vec<Packet>, MediaError> {
