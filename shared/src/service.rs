@@ -119,10 +119,10 @@ impl Service {
                 let Some(endpoint) = self.config.endpoints.get(index) else { break };
                 tokio::time::sleep_until(free_at).await;
                 let permit = self.permit().await?;
+                // While this call waited for leave, another one may have been told to wait.
+                let permit = self.still_free(index, permit).await?;
                 let outcome = self.try_once(endpoint, path, &fill, &read).await;
-                if let Err(problem) = self.limiter.release(permit).await {
-                    debug!(%problem, "a permit can't be given back; it ends with its lease");
-                }
+                self.give_back(permit).await;
                 let pause = match outcome {
                     Ok(answer) => return Ok(answer),
                     Err(Trouble::Request(status)) => return Err(ServiceError::Request(status)),
@@ -155,10 +155,28 @@ impl Service {
         times.min_by_key(|(_, at)| *at).unwrap_or((0, now))
     }
 
+    /// A short pause does not end a longer one that another call was told.
     fn put_off(&self, index: usize, pause: Duration) {
         let mut free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = free_at.get_mut(index) {
-            *at = Instant::now() + pause;
+            *at = (*at).max(Instant::now() + pause);
+        }
+    }
+
+    /// Gives the permit back while the endpoint has asked for a pause, and waits for both again.
+    async fn still_free(&self, index: usize, mut permit: Permit) -> Result<Permit, ServiceError> {
+        loop {
+            let free_at = self.free_at.lock().unwrap_or_else(PoisonError::into_inner).get(index).copied();
+            let Some(free_at) = free_at.filter(|at| *at > Instant::now()) else { return Ok(permit) };
+            self.give_back(permit).await;
+            tokio::time::sleep_until(free_at).await;
+            permit = self.permit().await?;
+        }
+    }
+
+    async fn give_back(&self, permit: Permit) {
+        if let Err(problem) = self.limiter.release(permit).await {
+            debug!(%problem, "a permit can't be given back; it ends with its lease");
         }
     }
 

@@ -99,6 +99,22 @@ async fn a_busy_service_is_left_alone_for_as_long_as_it_says() {
     assert!(begun.elapsed() >= Duration::from_secs(1));
 }
 
+/// A call that fails meanwhile, and would itself be tried again sooner, does not shorten what another one was told.
+#[tokio::test]
+async fn a_pause_holds_for_all_calls() {
+    let late = Answer { delay: Duration::from_millis(300), ..Answer::new(500, "{}") };
+    let service = Service::start(vec![Answer::busy("3"), late, text(), text()]).await;
+    let engine = engine(&[&service], CallLimits::default());
+    let both = async { tokio::join!(engine.transcribe(window()), engine.transcribe(window())) };
+    let meanwhile = async {
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        service.calls().len()
+    };
+    let ((one, other), calls) = tokio::join!(both, meanwhile);
+    assert_eq!(calls, 2, "a call was made in the pause");
+    assert!(one.is_ok() && other.is_ok());
+}
+
 #[tokio::test]
 async fn another_endpoint_takes_over_and_keeps_it() {
     for fault in

@@ -17,7 +17,7 @@ pub struct Answer {
     body: String,
     retry_after: Option<&'static str>,
     /// Before it answers.
-    delay: Duration,
+    pub delay: Duration,
 }
 
 impl Answer {
