@@ -174,10 +174,10 @@ async fn private_addresses_are_refused_unless_they_are_allowed() {
         let (status, problem) = init(&url).await;
         assert_eq!((status, &problem["code"]), (422, &json!("invalid_field")), "{url}");
     }
-    // A name shows what it hides only when it is looked up.
+    // A name shows what it hides only when it is looked up, and then not to whoever gave it.
     let job = cancelled(&client, &format!("https://localhost:{port}/")).await;
     let tried = message(&client, &job, |one| one["tries"].as_array().unwrap().len() == 1).await;
-    assert_eq!((outcomes(&tried), &tried["status"]), (vec![json!("address_refused")], &json!("pending")));
+    assert_eq!((outcomes(&tried), &tried["status"]), (vec![json!("name_not_resolved")], &json!("pending")));
     assert!(receiver.seen().is_empty());
 }
 

@@ -120,7 +120,7 @@ async fn what_is_refused_before_anybody_is_asked() {
     }
     // A name that leads here: found out where it is looked up.
     let hidden = json!({ "source_url": "https://localhost/talk.wav" });
-    house.post(ROUTE, hidden).await.is_problem(422, "invalid_field");
+    house.post(ROUTE, hidden).await.is_problem(422, "source_unreachable");
     house.stop().await;
 
     let closed = House::new().await;

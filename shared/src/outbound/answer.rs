@@ -8,8 +8,8 @@ use std::time::UNIX_EPOCH;
 /// Why a request had no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
-    /// The name leads to addresses that may not be reached, and to no other.
-    Private,
+    /// The name leads to no address, or to none that may be reached. Which of the two is not told: else whoever may name an
+    /// address could ask for the names of our own network.
     NameNotResolved,
     TimedOut,
     /// No connection, or no secure one.
@@ -21,8 +21,9 @@ pub(crate) enum Trouble {
 impl Trouble {
     pub fn of(error: &reqwest::Error) -> Self {
         match cause::<NameError>(error) {
-            Some(NameError::Private) => return Self::Private,
-            Some(NameError::Empty | NameError::Unknown(_)) => return Self::NameNotResolved,
+            Some(NameError::Private | NameError::Empty | NameError::Unknown(_)) => {
+                return Self::NameNotResolved;
+            }
             None => {}
         }
         if error.is_timeout() {

@@ -23,7 +23,7 @@ pub enum SourceError {
     NotHttp,
     #[error("its address leads to one that is not of the public network")]
     Private,
-    #[error("the name of its server cannot be looked up")]
+    #[error("the name of its server leads to no address of the public network")]
     NameNotResolved,
     #[error("its server cannot be connected to")]
     ConnectFailed,
@@ -123,7 +123,6 @@ impl From<AddressError> for SourceError {
 impl From<reqwest::Error> for SourceError {
     fn from(error: reqwest::Error) -> Self {
         match Trouble::of(&error) {
-            Trouble::Private => Self::Private,
             Trouble::NameNotResolved => Self::NameNotResolved,
             Trouble::TimedOut => Self::TimedOut,
             Trouble::ConnectFailed => Self::ConnectFailed,

@@ -71,7 +71,7 @@ async fn redirections_are_followed_and_checked_and_end() {
         (there.as_str(), "NotHttps"),
         ("https://127.0.0.1/x", "Private"),
         ("https://[::ffff:10.0.0.1]/x", "Private"),
-        ("https://localhost/x", "Private"),
+        ("https://localhost/x", "NameNotResolved"),
     ] {
         assert_eq!(told(public.look(url, clock::now()).await), Err(wanted.to_owned()), "{url}");
     }

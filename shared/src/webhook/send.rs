@@ -93,7 +93,6 @@ impl Sender {
 
 fn kind_of(error: &reqwest::Error) -> WebhookError {
     match Trouble::of(error) {
-        Trouble::Private => WebhookError::AddressRefused,
         Trouble::NameNotResolved => WebhookError::NameNotResolved,
         Trouble::TimedOut => WebhookError::TimedOut,
         Trouble::ConnectFailed => WebhookError::ConnectFailed,

@@ -224,15 +224,17 @@ async fn what_is_not_public_is_refused(place: &Place) {
     let (jobs, _bucket, receiver) = parts(place).await;
     let coordinators = Coordinators::start(&jobs, 1, Reach::Public, SECRET);
     let port = receiver.address.port();
-    for url in [
-        receiver.url("200"),
-        format!("https://localhost:{port}/200"),
-        format!("https://127.0.0.1:{port}/200"),
-        format!("https://[::ffff:127.0.0.1]:{port}/200"),
+    let refused = WebhookError::AddressRefused;
+    for (url, error) in [
+        (receiver.url("200"), refused),
+        // What a name hides is not told to whoever gave it.
+        (format!("https://localhost:{port}/200"), WebhookError::NameNotResolved),
+        (format!("https://127.0.0.1:{port}/200"), refused),
+        (format!("https://[::ffff:127.0.0.1]:{port}/200"), refused),
     ] {
         let job = ended(&jobs, &url).await;
         let (_, webhook) = until(&jobs, job, |one| !one.tries.is_empty()).await;
-        assert_eq!(webhook.tries[0].error, Some(WebhookError::AddressRefused), "{url}");
+        assert_eq!(webhook.tries[0].error, Some(error), "{url}");
         assert_eq!(webhook.state, WebhookState::Pending);
     }
     coordinators.stop().await;
