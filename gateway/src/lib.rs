@@ -7,6 +7,7 @@ mod access;
 pub mod config;
 mod estimate;
 mod hosts;
+mod looks;
 mod openai;
 mod panics;
 pub mod problem;

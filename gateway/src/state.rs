@@ -2,6 +2,7 @@
 
 use crate::access::Keeper;
 use crate::config::{GatewayConfig, Tenancy};
+use crate::looks::Looks;
 use crate::routes::docs::Docs;
 use crate::stream::hub::Hub;
 use scriptorium_shared::jobs::Jobs;
@@ -11,8 +12,6 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Transcripts that are rendered at once: each may take some hundred megabytes for a moment.
 const RENDERS: usize = 2;
-/// Recordings elsewhere that are looked at at once; one takes half a minute at most.
-const LOOKS: usize = 64;
 /// One upload in one piece takes up to 26 permits.
 const MIN_UPLOAD_MEMORY_MB: usize = 26;
 
@@ -29,8 +28,7 @@ pub struct App {
     pub renders: Arc<Semaphore>,
     /// One permit a megabyte of recordings that lie in memory on their way into the object store.
     pub upload_memory: Arc<Semaphore>,
-    /// One permit a recording that is looked at where it is, before there is a job.
-    pub looks: Arc<Semaphore>,
+    pub looks: Arc<Looks>,
     /// What a request leaves to be done; waited for at the end.
     pub tasks: TaskTracker,
     pub shutdown: CancellationToken,
@@ -57,7 +55,7 @@ impl App {
             hub: Arc::default(),
             streams: Arc::new(Semaphore::new(streams)),
             renders: Arc::new(Semaphore::new(RENDERS)),
-            looks: Arc::new(Semaphore::new(LOOKS)),
+            looks: Arc::default(),
             upload_memory: Arc::new(Semaphore::new(upload_memory)),
             tasks,
             shutdown,

@@ -91,7 +91,7 @@ async fn look(
     let Asked { origin, filename, field } = request.source(&from)?;
     // Whatever its size is: what is wrong with the rest is told before anybody is asked.
     request.upload(&filename, 1)?.check_whole(JobId::new(Uuid::nil()), &app.config)?;
-    let _place = app.looks.try_acquire().map_err(|_| {
+    let _place = app.looks.enter(caller.tenant()).ok_or_else(|| {
         Problem::new(Code::TooManyUploads, "Too many recordings are looked at at this moment. Try again.")
     })?;
     let found = fetcher.look(&origin).await.map_err(|error| {
