@@ -31,7 +31,7 @@ pub struct Writer {
 /// What there is at the beginning.
 pub enum Begun {
     New(Box<Writer>),
-    /// The Idempotency-Key has made this job before, and its recording is whole.
+    /// The Idempotency-Key has made this job before, and more of its recording is not needed.
     Before(Box<JobHeader>),
 }
 
@@ -54,7 +54,9 @@ impl Writer {
                     let (jobs, tasks) = (app.jobs.clone(), app.tasks.clone());
                     return Ok(Begun::New(Box::new(Self { jobs, tasks, header, next: 0 })));
                 }
-                CreatedJob::Existing(header) if is_whole(&header) => return Ok(Begun::Before(header.into())),
+                CreatedJob::Existing(header) if is_answered(&header) => {
+                    return Ok(Begun::Before(header.into()));
+                }
                 CreatedJob::Existing(header) => {
                     let reason = "The same upload has come again.".to_owned();
                     match app.jobs.advance(header.id, Input::Cancel { reason }).await {
@@ -111,6 +113,11 @@ impl Writer {
 
 fn is_whole(header: &JobHeader) -> bool {
     header.uploaded.len() == header.total_chunks()
+}
+
+/// Whether the same recording would come to nothing else.
+fn is_answered(header: &JobHeader) -> bool {
+    is_whole(header) || header.failure.as_ref().is_some_and(|failure| failure.code.ends_job())
 }
 
 impl Drop for Writer {

@@ -226,7 +226,8 @@ async fn the_end_of_the_process_cancels_what_has_not_come() {
 async fn a_recording_that_is_no_audio_is_told_before_all_of_it_has_come() {
     let house = House::new().await;
     let body = form(&[], &noise(40 * MB), &[]);
-    let mut stream = open(&house, UPLOAD, body.len(), "").await;
+    let key = "Idempotency-Key: k\r\n";
+    let mut stream = open(&house, UPLOAD, body.len(), key).await;
     stream.write_all(&body[..16 << 20]).await.unwrap();
     let job = until(&house, |header| header.uploaded.len() == 1).await.id;
     let failure = scriptorium_contracts::failure::Failure::new(
@@ -236,8 +237,13 @@ async fn a_recording_that_is_no_audio_is_told_before_all_of_it_has_come() {
     let epoch = house.epoch(job, 0).await;
     house.advance(job, Input::Failed { chunk: 0, part: None, epoch, failure }).await;
     stream.write_all(&body[16 << 20..33 << 20]).await.unwrap();
-    let reply = reply(stream).await;
-    assert!(reply.starts_with("HTTP/1.1 202") && reply.contains("\"code\":\"not_audio\""), "{reply}");
+    let told = reply(stream).await;
+    assert!(told.starts_with("HTTP/1.1 202") && told.contains("\"code\":\"not_audio\""), "{told}");
+    // Sent again it is no new job.
+    let mut stream = open(&house, UPLOAD, body.len(), key).await;
+    stream.write_all(&body).await.unwrap();
+    let again = reply(stream).await;
+    assert!(again.contains(&job.to_string()) && again.contains("\"code\":\"not_audio\""), "{again}");
     house.stop().await;
 }
 
