@@ -3,6 +3,7 @@
 use crate::access::guard;
 use crate::config::{GatewayConfig, Tenancy};
 use crate::hosts;
+use crate::openai::error::reply_at;
 use crate::panics;
 use crate::problem::{Code, Problem};
 use crate::routes::{
@@ -147,14 +148,16 @@ fn cors_layer() -> CorsLayer {
         .max_age(Duration::from_secs(3_600))
 }
 
-async fn route_not_found(request: Request) -> Problem {
-    let path = crate::request::json::shorten(request.uri().path());
-    Problem::new(Code::RouteNotFound, format!("There is nothing at {path}."))
+async fn route_not_found(request: Request) -> Response {
+    let path = request.uri().path();
+    let detail = format!("There is nothing at {}.", crate::request::json::shorten(path));
+    reply_at(path, Problem::new(Code::RouteNotFound, detail))
 }
 
-async fn method_not_allowed(request: Request) -> Problem {
-    let path = crate::request::json::shorten(request.uri().path());
-    Problem::new(Code::MethodNotAllowed, format!("{path} does not take {}.", request.method()))
+async fn method_not_allowed(request: Request) -> Response {
+    let path = request.uri().path();
+    let detail = format!("{} does not take {}.", crate::request::json::shorten(path), request.method());
+    reply_at(path, Problem::new(Code::MethodNotAllowed, detail))
 }
 
 /// Bounds the time of a request up to its reply's head: the bodies of streams are outside of it.

@@ -18,7 +18,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
-use scriptorium_contracts::job::{JobHeader, JobState};
+use scriptorium_contracts::job::{Input, JobHeader, JobState};
 use serde_json::json;
 use std::convert::Infallible;
 
@@ -60,7 +60,15 @@ async fn answer(app: &App, caller: &Caller, request: Request) -> Result<Response
     let asked = request::asked(&form)?;
     let (job, location) = (header.id, upload::location(header.id)?);
     let mut response = if asked.stream {
-        streamed(app, &header)?
+        match streamed(app, &header) {
+            Ok(response) => response,
+            Err(problem) => {
+                // The client will send all of it again, and wants it once.
+                let reason = "There was no place for a live stream.".to_owned();
+                app.advance(caller, job, Input::Cancel { reason }).await?;
+                return Err(problem);
+            }
+        }
     } else {
         let header = whole::ended(app, caller, job).await?;
         finished(app, caller, header, asked).await?

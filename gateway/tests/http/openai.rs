@@ -33,6 +33,24 @@ async fn transcribed(house: &House, body: Vec<u8>) -> Reply {
 }
 
 #[tokio::test]
+async fn a_request_without_a_place_for_its_stream_leaves_no_work() {
+    let house = House::with(|config| config.max_streams = 0).await;
+    let fields = [("model", "whisper-1"), ("stream", "true")];
+    let reply = Reply::of(request(&house, PATH, form(&fields, &noise(2 * MB), &[]))).await;
+    error(&reply, 503, "too_many_streams");
+    assert_eq!(open_jobs(&house).await.len(), 0);
+    house.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_told_in_openais_form() {
+    let house = House::new().await;
+    error(&house.get(PATH).await, 405, "method_not_allowed");
+    error(&house.get("/v1/models").await, 404, "route_not_found");
+    house.stop().await;
+}
+
+#[tokio::test]
 async fn every_format() {
     let house = House::new().await;
     let file = noise(2 * MB);
