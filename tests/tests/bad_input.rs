@@ -163,7 +163,7 @@ async fn recordings_that_are_no_audio() {
     session.upload(0).await;
     assert_eq!(session.ended().await.data["type"], "job_failed");
     // The same where a header is damaged: an MP4 file whose index has sizes that cannot be.
-    let mut bytes = vec![b'x'; 3 * MB];
+    let mut bytes = vec![b'x'; 6 * MB];
     bytes[..32].copy_from_slice(b"\0\0\0\x10ftypM4A \0\0\0\0\0\0\0\x10moov\0\0\0\x08mvhd");
     let session = client.open("damaged.m4a", bytes, 1, json!({})).await;
     session.upload(0).await;
