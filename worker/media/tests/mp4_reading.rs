@@ -225,6 +225,25 @@ fn a_lost_fragment_is_a_gap_of_its_length() {
     check_damage(&apart, true, true, |bytes, lost| bytes[lost].fill(0x55));
 }
 
+/// A live recording ends wherever its recorder died: nothing that was there is lost.
+#[test]
+fn a_recording_that_was_cut_off_is_not_damaged() {
+    let studio = Studio::new();
+    let path = studio.convert(&studio.speech(60), &with(&[&AAC, &["-ar", "44100"], &FRAGMENTS]), "a.mp4");
+    let sound = std::fs::read(path).unwrap();
+    let lost = middle_fragment(&sound);
+    let data = lost.start + find(&sound[lost.start..], b"mdat");
+    let places =
+        [lost.start + 4, lost.start + 8, lost.start + 100, data + 4, data + 8, data + 5_000, lost.end];
+    for end in places {
+        let source = MemorySource::new(sound[..end].to_vec());
+        let init = probe(&source).unwrap();
+        let plan = plan_chunk(&source, &init, 0..source.len()).unwrap();
+        assert_eq!(plan.damaged, [], "cut off at {end}, the fragment is {lost:?}");
+        assert!((20 * 44_100..40 * 44_100).contains(&plan.frames), "{} frames", plan.frames);
+    }
+}
+
 /// Without decode times (`tfdt`) the bytes tell about how much is missing.
 #[test]
 fn a_lost_fragment_without_times_is_a_gap_too() {

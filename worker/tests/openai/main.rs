@@ -102,7 +102,7 @@ async fn a_busy_service_is_left_alone_for_as_long_as_it_says() {
 /// A call that fails meanwhile, and would itself be tried again sooner, does not shorten what another one was told.
 #[tokio::test]
 async fn a_pause_holds_for_all_calls() {
-    let late = Answer { delay: Duration::from_millis(300), ..Answer::new(500, "{}") };
+    let late = Answer::new(500, "{}").late(Duration::from_millis(300));
     let service = Service::start(vec![Answer::busy("3"), late, text(), text()]).await;
     let engine = engine(&[&service], CallLimits::default());
     let both = async { tokio::join!(engine.transcribe(window()), engine.transcribe(window())) };

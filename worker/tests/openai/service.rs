@@ -17,7 +17,7 @@ pub struct Answer {
     body: String,
     retry_after: Option<&'static str>,
     /// Before it answers.
-    pub delay: Duration,
+    delay: Duration,
 }
 
 impl Answer {
@@ -30,6 +30,10 @@ impl Answer {
     }
 
     /// Not in time.
+    pub fn late(self, delay: Duration) -> Self {
+        Self { delay, ..self }
+    }
+
     pub fn silent() -> Self {
         Self { delay: Duration::from_secs(60), ..Self::new(200, "{}") }
     }
