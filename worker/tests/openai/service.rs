@@ -29,11 +29,12 @@ impl Answer {
         Self { retry_after: Some(retry_after), ..Self::new(429, "{}") }
     }
 
-    /// Not in time.
+    /// The same, after a while.
     pub fn late(self, delay: Duration) -> Self {
         Self { delay, ..self }
     }
 
+    /// Not in time.
     pub fn silent() -> Self {
         Self { delay: Duration::from_secs(60), ..Self::new(200, "{}") }
     }
