@@ -102,12 +102,14 @@ async fn a_busy_service_is_left_alone_for_as_long_as_it_says() {
 /// A call that fails meanwhile, and would itself be tried again sooner, does not shorten what another one was told.
 #[tokio::test]
 async fn a_pause_holds_for_all_calls() {
-    let late = Answer::new(500, "{}").late(Duration::from_millis(300));
-    let service = Service::start(vec![Answer::busy("3"), late, text(), text()]).await;
+    // So late that both calls are under way.
+    let busy = Answer::busy("3").late(Duration::from_millis(800));
+    let failed = Answer::new(500, "{}").late(Duration::from_millis(1_200));
+    let service = Service::start(vec![busy, failed, text(), text()]).await;
     let engine = engine(&[&service], CallLimits::default());
     let both = async { tokio::join!(engine.transcribe(window()), engine.transcribe(window())) };
     let meanwhile = async {
-        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        tokio::time::sleep(Duration::from_millis(3_000)).await;
         service.calls().len()
     };
     let ((one, other), calls) = tokio::join!(both, meanwhile);
