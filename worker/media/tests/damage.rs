@@ -102,10 +102,16 @@ fn a_spoiled_stretch_of_mp3() {
 
 /// From some byte on there is nothing but noise: that much is told as damaged, whatever the chunks.
 fn check_spoiled_end(path: &std::path::Path, exact: bool) {
+    let end = std::fs::metadata(path).unwrap().len() as usize;
+    check_spoiled_to(path, end, exact);
+}
+
+/// The same, up to the byte `to`, behind which there is no sound.
+fn check_spoiled_to(path: &std::path::Path, to: usize, exact: bool) {
     let sound = std::fs::read(path).unwrap();
-    let from = sound.len() * 3 / 5;
+    let from = to * 3 / 5;
     let mut hurt = sound.clone();
-    spoil(&mut hurt, from, sound.len() - from);
+    spoil(&mut hurt, from, to - from);
     let (sound, hurt) = (MemorySource::new(sound), MemorySource::new(hurt));
     let init = probe(&sound).unwrap();
     let whole = plan_chunk(&sound, &init, 0..sound.len()).unwrap();
@@ -143,6 +149,20 @@ fn a_spoiled_end_is_told() {
     check_spoiled_end(&studio.convert(&speech, &["-c:a", "aac", "-ar", "44100"], "a.mka"), false);
     let fragments = ["-movflags", "frag_keyframe+empty_moov", "-frag_duration", "2000000"];
     check_spoiled_end(&studio.convert(&speech, &fragments, "a.mp4"), false);
+}
+
+/// Encoders write the index of a Matroska file last (element `Cues`).
+#[test]
+fn a_spoiled_end_before_an_index_is_told() {
+    let studio = Studio::new();
+    let speech = studio.speech(150);
+    for name in ["a.webm", "a.mka"] {
+        let path = studio.convert(&speech, &["-c:a", "libopus", "-b:a", "48k"], name);
+        let bytes = std::fs::read(&path).unwrap();
+        let cues = bytes.windows(4).rposition(|id| id == [0x1c, 0x53, 0xbb, 0x6b]).unwrap();
+        assert!((bytes.len() * 9 / 10..bytes.len()).contains(&cues), "{name}: the index stands at {cues}");
+        check_spoiled_to(&path, cues, false);
+    }
 }
 
 #[test]

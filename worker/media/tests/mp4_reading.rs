@@ -15,6 +15,9 @@ use support::{Studio, Uploaded, clip, ffmpeg, in_one_go, largest_difference, loa
 
 const AAC: [&str; 4] = ["-c:a", "aac", "-aac_pns", "0"];
 const FRAGMENTS: [&str; 4] = ["-movflags", "frag_keyframe+empty_moov", "-frag_duration", "2000000"];
+/// Fragments that tell places from their own beginning, as those of live recorders do.
+const MOVABLE: [&str; 4] =
+    ["-movflags", "frag_keyframe+empty_moov+default_base_moof", "-frag_duration", "2000000"];
 const PICTURES: [&str; 8] =
     ["-f", "lavfi", "-i", "testsrc2=size=640x480:rate=25", "-map", "0:a", "-map", "1:v"];
 
@@ -229,7 +232,7 @@ fn a_lost_fragment_is_a_gap_of_its_length() {
 #[test]
 fn a_recording_that_was_cut_off_is_not_damaged() {
     let studio = Studio::new();
-    let path = studio.convert(&studio.speech(60), &with(&[&AAC, &["-ar", "44100"], &FRAGMENTS]), "a.mp4");
+    let path = studio.convert(&studio.speech(60), &with(&[&AAC, &["-ar", "44100"], &MOVABLE]), "a.mp4");
     let sound = std::fs::read(path).unwrap();
     let lost = middle_fragment(&sound);
     let data = lost.start + find(&sound[lost.start..], b"mdat");
@@ -241,6 +244,13 @@ fn a_recording_that_was_cut_off_is_not_damaged() {
         let plan = plan_chunk(&source, &init, 0..source.len()).unwrap();
         assert_eq!(plan.damaged, [], "cut off at {end}, the fragment is {lost:?}");
         assert!((20 * 44_100..40 * 44_100).contains(&plan.frames), "{} frames", plan.frames);
+    }
+    // A box that nobody knows, behind the last fragment and between two.
+    let unknown = [&b"\0\0\x10\0what"[..], &[7; 4_088]].concat();
+    for at in [sound.len(), lost.start] {
+        let source = MemorySource::new([&sound[..at], &unknown, &sound[at..]].concat());
+        let plan = plan_chunk(&source, &probe(&source).unwrap(), 0..source.len()).unwrap();
+        assert_eq!(plan.damaged, [], "a box at {at} of {}", sound.len());
     }
 }
 
@@ -262,9 +272,7 @@ fn a_lost_fragment_without_times_is_a_gap_too() {
 #[test]
 fn a_missing_fragment_is_silence() {
     let studio = Studio::new();
-    // Fragments that tell places from their own beginning, as those of live recorders do.
-    let fragments = ["-movflags", "frag_keyframe+empty_moov+default_base_moof", "-frag_duration", "2000000"];
-    let path = studio.convert(&studio.speech(150), &with(&[&AAC, &["-ar", "44100"], &fragments]), "a.mp4");
+    let path = studio.convert(&studio.speech(150), &with(&[&AAC, &["-ar", "44100"], &MOVABLE]), "a.mp4");
     check_damage(&path, false, true, |bytes, lost| drop(bytes.drain(lost)));
 }
 

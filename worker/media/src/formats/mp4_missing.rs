@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::mp4_boxes::box_at;
 use super::mp4_fragment::Fragment;
 use super::mp4_frames::Framing;
 use super::mp4_layout::FragmentTrack;
-use super::mp4_search::{Finder, is_followed};
+use super::mp4_search::Finder;
 use super::tail::trailing_bytes;
 use crate::error::MediaError;
 use crate::packet::Packet;
@@ -13,6 +14,8 @@ use crate::source::Span;
 
 /// Fragments of other tracks that may lie between two with audio.
 const MOST_OTHERS: usize = 32;
+/// Most boxes between two fragments.
+const MOST_BOXES: usize = 1_000;
 /// Bytes of a box's header: where fewer are left, the recording was cut off.
 const HEADER: u64 = 8;
 
@@ -87,7 +90,7 @@ fn before(bytes: &mut Span<'_>, finder: &mut Finder, mut at: u64) -> Result<Opti
     let mut hole = None;
     for _ in 0..MOST_OTHERS {
         let Some(fragment) = finder.before(bytes, at)? else { break };
-        if fragment.end < at && !is_followed(bytes, fragment.end)? {
+        if fragment.end < at && !only_boxes(bytes, fragment.end, at)? {
             hole = Some(fragment.end);
         }
         if !fragment.samples.is_empty() {
@@ -96,6 +99,20 @@ fn before(bytes: &mut Span<'_>, finder: &mut Finder, mut at: u64) -> Result<Opti
         at = fragment.start;
     }
     Ok(None)
+}
+
+/// Whether boxes fill the bytes: of whatever kind, they are no damage.
+fn only_boxes(bytes: &mut Span<'_>, mut at: u64, to: u64) -> Result<bool, MediaError> {
+    for _ in 0..MOST_BOXES {
+        if at == to {
+            return Ok(true);
+        }
+        let named = |kind: &[u8; 4]| kind.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
+        let found = box_at(bytes, at)?.filter(|found| named(&found.kind) && found.end <= to);
+        let Some(found) = found.filter(|found| found.end > at) else { return Ok(false) };
+        at = found.end;
+    }
+    Ok(false)
 }
 
 /// What is missing before a fragment with audio. It begins where damage begins, else with the fragment.
@@ -131,7 +148,7 @@ pub(crate) fn at_end(
     hole: u64,
     end: u64,
 ) -> Result<Option<Packet>, MediaError> {
-    if hole.saturating_add(HEADER) > end {
+    if hole.saturating_add(HEADER) > end || only_boxes(bytes, hole, end)? {
         return Ok(None);
     }
     let lost = trailing_bytes(bytes, hole..end)?;

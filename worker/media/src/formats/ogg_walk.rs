@@ -155,6 +155,8 @@ impl PageWalk {
     pub(crate) fn page(&mut self, bytes: &mut Span<'_>, page: &Page) -> Result<(), MediaError> {
         let Some(link) = self.link.clone() else { return Ok(()) };
         let junk = self.junk.take();
+        // Where this stream goes on, the pages between were foreign ones.
+        self.stray = None;
         self.ended = page.is_last();
         let missing = self
             .sequence

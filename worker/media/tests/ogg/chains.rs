@@ -7,7 +7,7 @@ use scriptorium_media::{ByteSource, ChunkPlan, MemorySource, plan_chunk, probe};
 use crate::support::{
     SIZES, Studio, clip, ffmpeg, in_one_go, largest_difference, load, native, plans, tiled,
 };
-use crate::{OPUS, VORBIS, arguments, libopus};
+use crate::{OPUS, VORBIS, arguments, libopus, pages};
 
 fn chain(studio: &Studio, links: &[&Path], name: &str) -> PathBuf {
     let path = studio.path(name);
@@ -116,6 +116,28 @@ fn hurt_between(bytes: Vec<u8>, before: u64, after: u64) -> u64 {
         assert_eq!(tiled(&plans(&source, &init, size)), expected, "chunks of {size} bytes");
     }
     plan.frames - after - before
+}
+
+/// A page that belongs to nothing, between two pages of a stream, is no loss.
+#[test]
+fn a_foreign_page_changes_nothing() {
+    let studio = Studio::new();
+    let vorbis = ["-c:a", "libvorbis", "-ar", "44100", "-q:a", "3"];
+    let path = studio.convert(&studio.speech(70), &vorbis, "a.ogg");
+    let other = studio.convert(&clip(), &arguments(&[&vorbis, &SECOND_SERIAL]), "b.ogg");
+    let (sound, other) = (std::fs::read(&path).unwrap(), std::fs::read(other).unwrap());
+    let (own, foreign) = (pages(&sound), pages(&other));
+    let at = own[own.len() / 2];
+    let mixed = [&sound[..at], &other[foreign[5]..foreign[6]], &sound[at..]].concat();
+    let (sound, mixed) = (MemorySource::new(sound), MemorySource::new(mixed));
+    let init = probe(&sound).unwrap();
+    let whole = plan_chunk(&sound, &init, 0..sound.len()).unwrap();
+    let init = probe(&mixed).unwrap();
+    let plan = plan_chunk(&mixed, &init, 0..mixed.len()).unwrap();
+    assert_eq!((plan.frames, &plan.damaged[..]), (whole.frames, &[][..]));
+    for size in SIZES {
+        assert_eq!(tiled(&plans(&mixed, &init, size)), tiled(std::slice::from_ref(&plan)));
+    }
 }
 
 #[test]
