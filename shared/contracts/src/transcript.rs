@@ -74,7 +74,8 @@ pub struct DamagedFrames {
 pub struct ChunkResult {
     /// Frames of the packets that begin in this chunk; summed over the earlier chunks they give absolute time.
     pub frames: u64,
-    /// Absolute position of the first own packet, where the container has exact ones.
+    /// Absolute position of the first own packet, where the container has exact ones. It is asked where an earlier chunk failed and
+    /// its length is not known; elsewhere the sum decides, for a container's count may begin anew.
     pub absolute_start: Option<u64>,
     pub passages: Vec<PassageResult>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
