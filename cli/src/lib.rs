@@ -3,6 +3,7 @@
 //! [`serve`] runs all roles in one process, [`transcribe`] is the client of the command line (on a server in the same
 //! process or elsewhere), [`client`] speaks with any server.
 
+mod allocator;
 pub mod args;
 pub mod client;
 pub mod config;

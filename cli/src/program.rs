@@ -1,5 +1,6 @@
 //! From the command line to the exit code.
 
+use crate::allocator;
 use crate::args::{AdminBucketArgs, AdminCommand, Cli, Command, ServeArgs};
 use crate::config::LogFormat;
 use crate::dead_letters;
@@ -22,6 +23,7 @@ const LAST_MOMENT: Duration = Duration::from_secs(2);
 /// Runs the program. It is here and not in the binary, because what is asynchronous is compiled where it is run: there a
 /// second time.
 pub fn main() -> ExitCode {
+    allocator::keep_little();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let cli = match Cli::read(&arguments) {
         Ok(cli) => cli,
