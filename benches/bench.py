@@ -1,9 +1,11 @@
 """Measures Scriptorium; see README.md. Each figure is one JSON line."""
 import argparse
 import csv
+import itertools
 import json
 import os
 import pathlib
+import struct
 import subprocess
 import sys
 import tempfile
@@ -137,6 +139,19 @@ def memory(options, folder):
              status=frame.get("status"), idle_mib=round(idle), peak_mib=round(serve.peak_mib))
 
 
+def whole(options, folder):
+    """10 GB in one piece: a WAV of silence, made while it is sent, so that nothing but the server's own is measured."""
+    size, piece = 10 << 30, bytes(1 << 20)
+    header = b"RIFF" + b"\xff" * 4 + b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 2, 48_000, 192_000, 4, 16) + b"data" + b"\xff" * 4
+    with client.Serve(options.binary, workers=1) as serve:
+        idle, begun = serve.memory_mib("VmRSS"), time.monotonic()
+        job = client.upload_whole(serve.url, "silence.wav", size, itertools.chain(
+            [header + piece[len(header):]], itertools.repeat(piece, size // len(piece) - 1)))
+        seconds = time.monotonic() - begun
+        client.call(f"{serve.url}/jobs/{job}", method="DELETE")
+    emit(bench="whole", file_mib=size >> 20, seconds=round(seconds), idle_mib=round(idle), peak_mib=round(serve.peak_mib))
+
+
 def speed(options, folder):
     path = recording(10, folder / "speed.wav", "-ac", "1", "-ar", "16000", "-c:a", "pcm_s16le")
     with client.Serve(options.binary) as serve:
@@ -182,7 +197,7 @@ def times(options, folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="*", default=["wer", "identical", "tail", "memory", "speed", "times"])
+    parser.add_argument("what", nargs="*", default=["wer", "identical", "tail", "memory", "whole", "speed", "times"])
     parser.add_argument("--binary", default=str(HERE.parent / "target/release/scriptorium"))
     parser.add_argument("--model", default=str(HERE.parent / "models/tiny.en"), help="the rival's model folder")
     parser.add_argument("--pace", type=float, default=12, help="upload speed in x real time")
@@ -192,7 +207,7 @@ def main():
     emit(machine=machine, cores=os.cpu_count(), load=os.getloadavg()[0])
     with tempfile.TemporaryDirectory() as folder:
         for what in options.what:
-            run = {"identical": identical, "tail": tail, "memory": memory, "speed": speed,
+            run = {"identical": identical, "tail": tail, "memory": memory, "whole": whole, "speed": speed,
                    "times": times}.get(what)
             if what == "wer":
                 wer(options)

@@ -1,5 +1,7 @@
 """A client of the upload API on the standard library, and `serve` as a child process."""
 import concurrent.futures
+import http.client
+import itertools
 import json
 import os
 import socket
@@ -7,6 +9,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import urllib.parse
 import urllib.request
 
 MB = 1 << 20
@@ -88,6 +91,23 @@ def upload(url, path, chunk_size_mb=5, seconds=0.0, parallel=3):
         for done in [pool.submit(one, n, c) for n, c in enumerate(chunks)]:
             done.result()
     return job["parent_job_id"], last[1][0]
+
+
+def upload_whole(url, filename, size, pieces):
+    """Sends a recording of `size` bytes in one piece; returns the job."""
+    border = "scriptorium-bench"
+    head = (f'--{border}\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n").encode()
+    tail = f"\r\n--{border}--\r\n".encode()
+    connection = http.client.HTTPConnection(urllib.parse.urlsplit(url).netloc, timeout=600)
+    connection.request("POST", "/api/transcripts/upload", itertools.chain([head], pieces, [tail]), {
+        "Content-Type": f"multipart/form-data; boundary={border}", "Content-Length": str(len(head) + size + len(tail))})
+    reply = connection.getresponse()
+    body = reply.read()
+    connection.close()
+    if reply.status != 202:
+        raise SystemExit(f"the upload was answered with {reply.status}: {body[:500]}")
+    return json.loads(body)["id"]
 
 
 def wait(url, job):

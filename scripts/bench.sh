@@ -29,7 +29,7 @@ events() {
   "$target/release/examples/event_cost" "$target"
 }
 
-[ $# -gt 0 ] || set -- decode events scale wer identical tail memory speed times
+[ $# -gt 0 ] || set -- decode events scale wer identical tail memory whole speed times
 others=
 for name in "$@"; do
   case $name in
