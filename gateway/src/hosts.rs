@@ -1,15 +1,16 @@
-//! By which names a server that only this machine reaches may be called.
+//! By which names a server that only this machine reaches may be called, and by whose pages.
 //!
 //! A web page may have its own name lead to 127.0.0.1 (*DNS rebinding*), and is then, for the browser, of the same origin as what
-//! answers there. The name stands in the request's `Host`: one that is not of this machine is sent away.
+//! answers there. The name stands in the request's `Host`: one that is not of this machine is sent away. A page of another origin may
+//! also send simple requests to 127.0.0.1 itself (*CSRF*), which no preflight asks leave for: its `Origin` tells it.
 
 use crate::openai;
 use crate::problem::{Code, Problem};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::header;
 use http::uri::Authority;
+use http::{HeaderValue, header};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -19,7 +20,15 @@ pub async fn check(State(allowed): State<Arc<[String]>>, request: Request, next:
     // A browser sends the one; the other counts for those that it comes from, so both have to be right.
     let in_address = request.uri().authority().map(Authority::as_str);
     if in_header.into_iter().chain(in_address).all(|host| is_ours(host, &allowed)) {
-        return next.run(request).await;
+        if request.headers().get_all(header::ORIGIN).iter().all(|origin| is_our_page(origin, &allowed)) {
+            return next.run(request).await;
+        }
+        let problem = Problem::new(
+            Code::ForeignOrigin,
+            "This server asks for no keys and is for this machine alone, pages included. Other hosts of pages have to be told to it \
+             with --allowed-hosts.",
+        );
+        return openai::error::reply_at(request.uri().path(), problem);
     }
     let problem = Problem::new(
         Code::ForeignHost,
@@ -27,6 +36,12 @@ pub async fn check(State(allowed): State<Arc<[String]>>, request: Request, next:
          --allowed-hosts.",
     );
     openai::error::reply_at(request.uri().path(), problem)
+}
+
+/// An origin is `scheme://host:port`, or `null` for pages that have none to tell.
+fn is_our_page(origin: &HeaderValue, allowed: &[String]) -> bool {
+    let host = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    host.is_some_and(|(_, host)| is_ours(host, allowed))
 }
 
 fn is_ours(host: &str, allowed: &[String]) -> bool {

@@ -131,9 +131,8 @@ const SECURITY_HEADERS: [(&str, &str); 5] = [
     ("cache-control", "no-store"),
 ];
 
-/// Pages of all origins: the API knows no cookies, so there is nothing that a foreign page could misuse.
-/// Pages of any origin may do what needs a job's id, which nobody can guess. They may neither list the jobs nor delete one: a
-/// page that a user happens to visit could do so on the server of his own machine.
+/// Pages of any origin, where [`hosts`] lets them through, may do what needs a key or a job's id, which nobody can guess: the API knows
+/// no cookies. They may neither list the jobs nor delete one.
 fn cors_layer() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(|_, request| request.uri.path() != LIST))

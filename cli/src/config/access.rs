@@ -16,8 +16,8 @@ pub struct KeyArgs {
     #[arg(long, env = "SCRIPTORIUM_REQUIRE_KEYS", value_parser = BoolishValueParser::new())]
     pub require_keys: bool,
 
-    /// Names besides localhost by which the server may be called while it listens on the loopback and asks for no keys, with
-    /// commas between them: those that a proxy on this machine passes on
+    /// Names besides localhost by which the server may be called, and whose pages may call it, while it listens on the loopback
+    /// and asks for no keys, with commas between them: those that a proxy on this machine passes on
     #[arg(long, env = "SCRIPTORIUM_ALLOWED_HOSTS", value_name = "NAME,…", value_delimiter = ',')]
     pub allowed_hosts: Vec<String>,
 }

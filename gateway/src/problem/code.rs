@@ -49,6 +49,7 @@ pub enum Code {
     Unauthorized,
     StorageQuotaExceeded,
     ForeignHost,
+    ForeignOrigin,
     RateLimited,
     TooManyJobs,
     AudioQuotaExceeded,
@@ -58,7 +59,7 @@ pub enum Code {
 
 impl Code {
     /// All of them, for the pages and their test.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 50] = [
         Self::MalformedJson,
         Self::MalformedBody,
         Self::MalformedQuery,
@@ -103,6 +104,7 @@ impl Code {
         Self::Unauthorized,
         Self::StorageQuotaExceeded,
         Self::ForeignHost,
+        Self::ForeignOrigin,
         Self::RateLimited,
         Self::TooManyJobs,
         Self::AudioQuotaExceeded,
@@ -157,6 +159,7 @@ impl Code {
             Self::Unauthorized => "unauthorized",
             Self::StorageQuotaExceeded => "storage_quota_exceeded",
             Self::ForeignHost => "foreign_host",
+            Self::ForeignOrigin => "foreign_origin",
             Self::RateLimited => "rate_limited",
             Self::TooManyJobs => "too_many_jobs",
             Self::AudioQuotaExceeded => "audio_quota_exceeded",
@@ -197,6 +200,7 @@ impl Code {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::StorageQuotaExceeded => StatusCode::FORBIDDEN,
             Self::ForeignHost => StatusCode::MISDIRECTED_REQUEST,
+            Self::ForeignOrigin => StatusCode::FORBIDDEN,
             Self::RateLimited | Self::TooManyJobs | Self::AudioQuotaExceeded => StatusCode::TOO_MANY_REQUESTS,
             Self::RouteNotFound
             | Self::JobNotFound
@@ -264,6 +268,7 @@ impl Code {
             Self::Unauthorized => "The caller is not known",
             Self::StorageQuotaExceeded => "The recordings take up too much storage",
             Self::ForeignHost => "The host is none of this server",
+            Self::ForeignOrigin => "The page is of another origin",
             Self::RateLimited => "Too many requests",
             Self::TooManyJobs => "Too many jobs at once",
             Self::AudioQuotaExceeded => "The day's minutes of audio are used up",
@@ -319,6 +324,7 @@ impl Code {
             Self::Unauthorized => include_str!("../../../docs/errors/unauthorized.md"),
             Self::StorageQuotaExceeded => include_str!("../../../docs/errors/storage_quota_exceeded.md"),
             Self::ForeignHost => include_str!("../../../docs/errors/foreign_host.md"),
+            Self::ForeignOrigin => include_str!("../../../docs/errors/foreign_origin.md"),
             Self::RateLimited => include_str!("../../../docs/errors/rate_limited.md"),
             Self::TooManyJobs => include_str!("../../../docs/errors/too_many_jobs.md"),
             Self::AudioQuotaExceeded => include_str!("../../../docs/errors/audio_quota_exceeded.md"),

@@ -57,7 +57,7 @@ impl<'a> Operation<'a> {
             returned: None,
             replies: BTreeMap::new(),
             // Whatever is asked for.
-            codes: vec![Code::ServiceUnavailable, Code::Internal, Code::ForeignHost],
+            codes: vec![Code::ServiceUnavailable, Code::Internal, Code::ForeignHost, Code::ForeignOrigin],
             errors: ErrorForm::Problem,
             security: Vec::new(),
         }

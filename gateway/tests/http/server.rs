@@ -157,6 +157,35 @@ async fn every_reply_says_what_browsers_may_not_make_of_it() {
 
 /// A page whose own name leads to 127.0.0.1.
 #[tokio::test]
+async fn pages_of_other_origins_may_not_use_a_server_without_keys() {
+    let house = House::with(|config| config.allowed_hosts = Some(vec!["speech.example".to_owned()])).await;
+    let body = json!({"filename": "talk.mp3", "total_size": 20_000_000});
+    for (origin, status) in [
+        ("http://localhost:3000", 200),
+        ("http://[::1]:8080", 200),
+        ("https://speech.example", 200),
+        ("https://evil.example", 403),
+        ("https://localhost.evil.example", 403),
+        ("null", 403),
+        ("localhost", 403),
+        ("http://localhost@evil.example", 403),
+    ] {
+        let request = house.http.post(house.url("/chunked-upload-stream")).json(&body);
+        let reply = Reply::of(request.header("origin", origin)).await;
+        assert_eq!(reply.status, status, "{origin}: {}", reply.body);
+        if status == 403 {
+            reply.is_problem(403, "foreign_origin");
+            assert!(!reply.headers.contains_key("access-control-allow-origin"));
+        }
+        // Nor are they told that they may.
+        let ask = house.http.request(reqwest::Method::OPTIONS, house.url("/chunked-upload-stream"));
+        let ask = ask.header("origin", origin).header("access-control-request-method", "POST");
+        assert_eq!(Reply::of(ask).await.status, status, "{origin}");
+    }
+    house.stop().await;
+}
+
+#[tokio::test]
 async fn names_that_only_lead_here_are_sent_away() {
     let house = House::with(|config| config.allowed_hosts = Some(vec!["speech.example".to_owned()])).await;
     assert_eq!(house.get("/jobs").await.status, 200);
