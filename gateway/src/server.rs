@@ -20,7 +20,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
-/// The longest head of a request, in bytes. Presigned addresses have about 600.
+/// Bytes of a request's head after which no more of it is read; the last read may bring as much again. Presigned addresses have about
+/// 600.
 const MAX_HEAD: usize = 64 << 10;
 /// Pause after a connection could not be accepted because the process has no file descriptor left for it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);

@@ -84,6 +84,25 @@ async fn every_format() {
     house.stop().await;
 }
 
+/// As elsewhere, though OpenAI's clients do not send it.
+#[tokio::test]
+async fn an_idempotency_key_makes_one_job() {
+    let house = House::new().await;
+    let body = form(&[("model", "whisper-1")], &noise(2 * MB), &[]);
+    let keyed = |body: Vec<u8>| Reply::of(request(&house, PATH, body).header("Idempotency-Key", "seven"));
+    let finishing = async {
+        let job = until(&house, |header| header.state == JobState::Processing).await.id;
+        finish(&house, job).await;
+    };
+    let (first, ()) = tokio::join!(keyed(body.clone()), finishing);
+    let again = keyed(body).await;
+    assert_eq!((first.status, again.status), (200, 200), "{} {}", first.body, again.body);
+    assert_eq!((&first.headers["location"], &first.body), (&again.headers["location"], &again.body));
+    let other = keyed(form(&[("model", "whisper-2")], &noise(2 * MB), &[])).await;
+    error(&other, 400, "idempotency_key_reused");
+    house.stop().await;
+}
+
 #[tokio::test]
 async fn errors_have_their_form() {
     let house = House::new().await;
