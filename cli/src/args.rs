@@ -1,11 +1,13 @@
 //! The command line.
 
 mod admin;
+mod webhook_secrets;
 
 pub use admin::{
     AdminBucketArgs, AdminCommand, DeadLettersCommand, DeadLettersListArgs, KeysCommand, KeysCreateArgs,
     KeysListArgs, KeysRevokeArgs, LimitsArgs, SendAgainArgs,
 };
+pub use webhook_secrets::{SecretsListArgs, SecretsRevokeArgs, SecretsRotateArgs, WebhookSecretsCommand};
 
 use crate::config::{
     AllowLlmArgs, ApiKey, BrokerArgs, BucketArgs, CacheArgs, CacheFileArgs, CacheServiceArgs, ConfigError,

@@ -79,6 +79,9 @@ async fn run(command: &Command) -> Exit {
         }
         Command::Admin(AdminCommand::Bucket(args)) => ended(admin_bucket(args).await),
         Command::Admin(AdminCommand::Keys(command)) => managed(keys::run(command).await),
+        Command::Admin(AdminCommand::WebhookSecrets(command)) => {
+            managed(keys::webhook_secrets(command).await)
+        }
         Command::Admin(AdminCommand::Limits(args)) => managed(keys::limits(args).await),
         Command::Admin(AdminCommand::DeadLetters(command)) => dead_letters::run(command)
             .await

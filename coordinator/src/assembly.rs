@@ -9,7 +9,8 @@ use scriptorium_contracts::job::{Input, JobHeader, JobState, LlmMode};
 use scriptorium_contracts::transcript::Transcript;
 use scriptorium_contracts::{JobId, objects};
 use scriptorium_shared::jobs::{Jobs, JobsError};
-use std::time::Instant;
+use scriptorium_shared::waits::Waits;
+use std::time::{Duration, Instant};
 use tracing::{error, info};
 
 /// An assembly that is asked for so often, although nobody has told what the recording is, fails.
@@ -41,6 +42,7 @@ pub(crate) async fn assemble(jobs: &Jobs, desk: &Desk, job: JobId, epoch: u32) -
         jobs.advance(job, input).await?;
         return Ok(Handled::Done);
     }
+    let Some(_place) = desk.place(&header) else { return Ok(Handled::PutOff) };
     let input = match transcript(jobs, &header).await? {
         Ok(assembled) => match written(jobs, desk, &header, assembled).await? {
             Some(input) => input,
@@ -100,22 +102,27 @@ async fn written(
     // First what was heard: whatever becomes of its correction, it is there.
     write(jobs, &objects::transcript_key(header.id), &transcript).await?;
     if let Some(mode) = header.options.correction() {
-        let begun = Instant::now();
+        let (begun, waits) = (Instant::now(), Waits::default());
         let corrections = match mode {
             LlmMode::PerChunk => Some(of_chunks(corrections, &transcript)),
-            LlmMode::PostProcess => desk.corrections(jobs, header, &transcript).await?,
+            LlmMode::PostProcess => desk.corrections(jobs, header, &transcript, &waits).await?,
         };
         let Some(Corrections { texts, outcome }) = corrections else { return Ok(None) };
         transcript = transcript.corrected(mode, &texts, outcome);
         write(jobs, &objects::corrected_key(header.id, epoch), &transcript).await?;
         let waited_ms = match mode {
             LlmMode::PerChunk => 0,
-            LlmMode::PostProcess => u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            LlmMode::PostProcess => milliseconds(begun.elapsed()),
         };
-        summary.correction = transcript.correction.as_ref().map(|made| made.summary(waited_ms));
+        let limited_ms = milliseconds(waits.total());
+        summary.correction = transcript.correction.as_ref().map(|made| made.summary(waited_ms, limited_ms));
     }
     info!(job = %header.id, segments = summary.segments, seconds = summary.duration, "transcript assembled");
     Ok(Some(Input::Assembled { epoch, text: transcript.text, summary }))
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Workers without a language model have told nothing.

@@ -3,13 +3,14 @@
 use crate::assemble::Corrections;
 use scriptorium_contracts::JobId;
 use scriptorium_contracts::correction::LlmOutcome;
-use scriptorium_contracts::job::{Input, JobHeader, JobState};
+use scriptorium_contracts::job::{Input, JobHeader, JobState, LlmMode};
 use scriptorium_contracts::transcript::Transcript;
 use scriptorium_shared::jobs::{Jobs, JobsError};
 use scriptorium_shared::llm::{Llm, Said};
+use scriptorium_shared::waits::Waits;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -25,30 +26,45 @@ pub(crate) struct Desk {
     shutdown: CancellationToken,
 }
 
+/// Free again when it is dropped.
+pub(crate) struct Place(#[expect(dead_code, reason = "it is held")] Option<OwnedSemaphorePermit>);
+
 impl Desk {
     pub fn new(llm: Option<Arc<Llm>>, room: usize, shutdown: CancellationToken) -> Self {
         Self { llm, room: Arc::new(Semaphore::new(room)), shutdown }
     }
 
-    /// `None`: not now, because there is no room, the process ends, or the assembly is somebody else's by now.
+    /// What an assembly of this job needs before it begins, for as long as it lasts; `None`: there is no room for its correction now,
+    /// and it would only read and write in vain.
+    pub fn place(&self, header: &JobHeader) -> Option<Place> {
+        match (&self.llm, header.options.correction()) {
+            (Some(_), Some(LlmMode::PostProcess)) => {
+                Arc::clone(&self.room).try_acquire_owned().ok().map(|permit| Place(Some(permit)))
+            }
+            (Some(_), Some(LlmMode::PerChunk) | None) | (None, _) => Some(Place(None)),
+        }
+    }
+
+    /// For whoever has a [`Place`]. `waits` counts the time in which questions waited for leave. `None`: not now, because the process
+    /// ends, or the assembly is somebody else's by now.
     pub async fn corrections(
         &self,
         jobs: &Jobs,
         header: &JobHeader,
         transcript: &Transcript,
+        waits: &Waits,
     ) -> Result<Option<Corrections>, JobsError> {
         let Some(llm) = &self.llm else {
             warn!(job = %header.id, "the job asks for corrections, and this coordinator has no language model");
             return Ok(Some(nothing(transcript)));
         };
-        let Ok(_room) = self.room.try_acquire() else { return Ok(None) };
         let segments = &transcript.segments;
         let said: Vec<Said> = segments
             .iter()
             .map(|segment| Said { text: segment.text.clone(), language: segment.language.clone() })
             .collect();
         let corrected = tokio::select! {
-            corrected = llm.correct(&said) => corrected,
+            corrected = llm.correct(&said, waits) => corrected,
             lost = give_signs_of_life(jobs, header) => return lost.map(|()| None),
             () = self.shutdown.cancelled() => return Ok(None),
         };

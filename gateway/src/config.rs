@@ -43,8 +43,10 @@ pub struct GatewayConfig {
     pub url_expiry: Duration,
     /// Limits of each new job.
     pub limits: Limits,
-    /// Where jobs may have their webhooks; `None`: nowhere, they are refused.
-    pub webhooks: Option<Reach>,
+    /// Where jobs may have their webhooks.
+    pub webhook_reach: Reach,
+    /// Whether the deployment has a secret to sign them with. Otherwise only tenants that have one of their own may have webhooks.
+    pub webhooks_signed: bool,
     /// Looks at recordings that are to be fetched; `None`: jobs with an address are refused.
     pub sources: Option<Fetcher>,
     /// Whether there is a language model, and jobs may ask for corrections by it.
@@ -99,7 +101,8 @@ impl Default for GatewayConfig {
             max_parallel_uploads: 5,
             url_expiry: Duration::from_secs(3_600),
             limits: Limits::default(),
-            webhooks: None,
+            webhook_reach: Reach::Public,
+            webhooks_signed: false,
             sources: None,
             llm: false,
             sizer: SizerLimits::default(),

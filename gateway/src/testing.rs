@@ -16,6 +16,7 @@ pub fn header(chunks: u64) -> JobHeader {
         options: JobOptions::default(),
         metadata: Default::default(),
         webhook_url: None,
+        webhook_disabled_since: None,
         tenant: None,
         limits: Limits::default(),
         source: None,
@@ -32,6 +33,7 @@ pub fn corrected_summary(waited_ms: u64) -> TranscriptSummary {
         refused_segments: 0,
         unanswered_segments: 0,
         waited_ms,
+        limited_ms: 0,
     };
     TranscriptSummary {
         language: "en".into(),

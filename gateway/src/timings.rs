@@ -6,7 +6,7 @@ use scriptorium_contracts::job::{JobHeader, JobState};
 use serde::Serialize;
 
 /// From the creation of the job to its end; of a job under way to the end of the chunk that ended last. `total` is the sum of
-/// the six that follow it.
+/// the seven that follow it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Timings {
     pub total: f64,
@@ -14,6 +14,9 @@ pub struct Timings {
     pub upload: f64,
     /// From there until a worker began with it.
     pub queue: f64,
+    /// While calls of a service, the engine's or a language model's, waited for leave: for a limit of calls that the operator has
+    /// set, or because the service had asked for a pause.
+    pub rate_limit: f64,
     /// While a worker had it: reading and decoding, as far as the engine had nothing to do meanwhile.
     pub decode: f64,
     /// The rest of that time.
@@ -28,6 +31,7 @@ pub struct Timings {
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct WorkSeconds {
+    pub rate_limit: f64,
     pub decode: f64,
     pub engine: f64,
     pub llm: f64,
@@ -49,29 +53,37 @@ impl Timings {
         let after_ms = assembled_until.since(path.ended_at);
         let correction = header.summary.as_ref().and_then(|summary| summary.correction);
         let corrected_ms = correction.map_or(0, |correction| correction.waited_ms).min(after_ms);
+        let limited_ms = correction.map_or(0, |correction| correction.limited_ms).min(corrected_ms);
         let work = path.work;
         // Parts are done side by side: what their workers took is more than what passed meanwhile.
-        let all = u128::from(work.decode_ms) + u128::from(work.engine_ms) + u128::from(work.llm_ms);
+        let all: u128 =
+            [work.decode_ms, work.engine_ms, work.llm_ms, work.limit_ms].map(u128::from).iter().sum();
         let share = |of: u64| {
             let share = (u128::from(path.processing_ms) * u128::from(of)).checked_div(all);
             share.and_then(|share| u64::try_from(share).ok()).unwrap_or(0)
         };
         let (decode_ms, chunk_llm_ms) = (share(work.decode_ms), share(work.llm_ms));
-        let engine_ms = path.processing_ms.saturating_sub(decode_ms).saturating_sub(chunk_llm_ms);
-        let (llm_ms, assembly_ms) = (chunk_llm_ms.saturating_add(corrected_ms), after_ms - corrected_ms);
-        let parts = [path.upload_ms, path.queue_ms, decode_ms, engine_ms, llm_ms, assembly_ms];
+        let chunk_limit_ms = share(work.limit_ms);
+        let others = decode_ms.saturating_add(chunk_llm_ms).saturating_add(chunk_limit_ms);
+        let engine_ms = path.processing_ms.saturating_sub(others);
+        let limit_ms = chunk_limit_ms.saturating_add(limited_ms);
+        let llm_ms = chunk_llm_ms.saturating_add(corrected_ms - limited_ms);
+        let assembly_ms = after_ms - corrected_ms;
+        let parts = [path.upload_ms, path.queue_ms, limit_ms, decode_ms, engine_ms, llm_ms, assembly_ms];
         Some(Self {
             total: seconds(parts.into_iter().fold(0, u64::saturating_add)),
             upload: seconds(path.upload_ms),
             queue: seconds(path.queue_ms),
+            rate_limit: seconds(limit_ms),
             decode: seconds(decode_ms),
             engine: seconds(engine_ms),
             llm: seconds(llm_ms),
             assembly: seconds(assembly_ms),
             work: WorkSeconds {
+                rate_limit: seconds(header.work.limit_ms.saturating_add(limited_ms)),
                 decode: seconds(header.work.decode_ms),
                 engine: seconds(header.work.engine_ms),
-                llm: seconds(header.work.llm_ms.saturating_add(corrected_ms)),
+                llm: seconds(header.work.llm_ms.saturating_add(corrected_ms - limited_ms)),
             },
         })
     }
@@ -110,7 +122,7 @@ mod tests {
         assert_eq!((timings.upload, timings.queue, timings.assembly), (7.0, 0.25, 0.5));
         assert_eq!((timings.decode, timings.engine), (0.333, 3.667));
         assert_eq!(timings.total, 11.75);
-        assert_eq!(timings.work, WorkSeconds { decode: 4.0, engine: 90.0, llm: 0.0 });
+        assert_eq!(timings.work, WorkSeconds { rate_limit: 0.0, decode: 4.0, engine: 90.0, llm: 0.0 });
         // A language model had the chunk's text for a while, and then the whole one.
         let mut corrected = header.clone();
         if let Some(path) = &mut corrected.path {
@@ -121,6 +133,18 @@ mod tests {
         let timings = Timings::of(&corrected, Timestamp(0)).unwrap();
         assert_eq!((timings.decode, timings.engine, timings.llm), (0.25, 2.75, 1.3));
         assert_eq!((timings.assembly, timings.total, timings.work.llm), (0.2, 11.75, 6.3));
+        // Some of that time its calls waited for leave, and so did the engine's.
+        if let Some(path) = &mut corrected.path {
+            path.work.limit_ms = 16_000;
+        }
+        corrected.work.limit_ms = 20_000;
+        if let Some(correction) = corrected.summary.as_mut().and_then(|summary| summary.correction.as_mut()) {
+            correction.limited_ms = 100;
+        }
+        let timings = Timings::of(&corrected, Timestamp(0)).unwrap();
+        assert_eq!((timings.decode, timings.engine, timings.llm), (0.125, 1.375, 0.7));
+        assert_eq!((timings.rate_limit, timings.total), (2.1, 11.75));
+        assert_eq!((timings.work.rate_limit, timings.work.llm), (20.1, 6.2));
         // Workers of an earlier version tell nothing of their work; and under way, nothing is put together yet.
         header.state = JobState::Processing;
         header.finished_at = None;

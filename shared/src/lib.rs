@@ -28,4 +28,5 @@ pub mod tenants;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod tls;
+pub mod waits;
 pub mod webhook;

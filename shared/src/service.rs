@@ -3,6 +3,7 @@
 
 use crate::clock;
 use crate::limiter::{CallLimits, Granted, Limiter, Permit};
+use crate::waits::Waits;
 use futures::future::BoxFuture;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
@@ -101,7 +102,7 @@ impl Service {
     }
 
     /// Posts to `path` below an endpoint's address (`/chat/completions`). `fill` gives the request its body, `read` makes something
-    /// of the answer's; an answer of which it makes nothing is a fault that may pass.
+    /// of the answer's; an answer of which it makes nothing is a fault that may pass. `waits` counts the time until a call is made.
     ///
     /// # Errors
     /// After all tries, or where no further one can help.
@@ -110,6 +111,7 @@ impl Service {
         path: &'a str,
         fill: impl Fn(RequestBuilder) -> Result<RequestBuilder, reqwest::Error> + Send + Sync + 'a,
         read: impl Fn(&[u8]) -> Option<T> + Send + Sync + 'a,
+        waits: &'a Waits,
     ) -> BoxFuture<'a, Result<T, ServiceError>> {
         Box::pin(async move {
             let mut last = ServiceError::Unavailable("it has no address".to_owned());
@@ -117,10 +119,12 @@ impl Service {
             for attempt in 0..self.config.tries {
                 let (index, free_at) = self.next_endpoint();
                 let Some(endpoint) = self.config.endpoints.get(index) else { break };
+                let waiting = waits.begin();
                 tokio::time::sleep_until(free_at).await;
                 let permit = self.permit().await?;
                 // While this call waited for leave, another one may have been told to wait.
                 let permit = self.still_free(index, permit).await?;
+                drop(waiting);
                 let outcome = self.try_once(endpoint, path, &fill, &read).await;
                 self.give_back(permit).await;
                 let pause = match outcome {

@@ -106,7 +106,8 @@ async fn the_times_of_a_job_add_up_to_its_length() {
     let status = client.get_ok(&format!("/jobs/{}", session.job)).await;
     let timings = &status["timings"];
     let seconds = |name: &str| timings[name].as_f64().unwrap_or_else(|| panic!("{timings}"));
-    let sum: f64 = ["upload", "queue", "decode", "engine", "assembly"].into_iter().map(seconds).sum();
+    let sum: f64 =
+        ["upload", "queue", "rate_limit", "decode", "engine", "assembly"].into_iter().map(seconds).sum();
     assert!((sum - seconds("total")).abs() < 0.002, "{timings}");
     let whole = status["finished_at_ms"].as_f64().unwrap() - status["created_at_ms"].as_f64().unwrap();
     // The roles' clocks are one here.

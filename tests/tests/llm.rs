@@ -119,7 +119,7 @@ async fn text_is_corrected_and_what_was_heard_stays_beside_it() {
         assert_eq!(status["correction"]["usage"], transcript["correction"]["usage"]);
         let timings = &status["timings"];
         assert!(timings["work"]["llm"].as_f64().unwrap() > 0.0, "{timings}");
-        let parts = ["upload", "queue", "decode", "engine", "llm", "assembly"];
+        let parts = ["upload", "queue", "rate_limit", "decode", "engine", "llm", "assembly"];
         let sum: f64 = parts.iter().map(|part| timings[part].as_f64().unwrap()).sum();
         assert!((sum - timings["total"].as_f64().unwrap()).abs() < 1e-6, "{timings}");
         let text = session.transcript("srt").await;

@@ -195,3 +195,54 @@ async fn a_server_without_a_secret_says_what_is_missing() {
     );
     assert!(problem["detail"].as_str().unwrap().contains("SCRIPTORIUM_WEBHOOK_SECRET"));
 }
+
+/// A tenant's own secrets, made and changed by command while everything runs; the deployment has none.
+#[tokio::test]
+async fn a_tenants_own_secrets_sign_and_are_rotated() {
+    let settings = [
+        ("SCRIPTORIUM_WEBHOOK_ALLOW_PRIVATE", "true"),
+        ("SCRIPTORIUM_REQUIRE_KEYS", "true"),
+        ("SCRIPTORIUM_ALLOW_UNAUTHENTICATED", "false"),
+        ("SCRIPTORIUM_SWEEP_INTERVAL_SECONDS", "1"),
+    ];
+    let deployment = Deployment::start(&settings).await;
+    let secrets = |arguments: &[&str]| {
+        let output = deployment.run(&[&["admin", "webhook-secrets"], arguments].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let rotate =
+        |keep: &str| secrets(&["rotate", "--tenant", "acme", "--keep-old-hours", keep]).trim().to_owned();
+    let old = rotate("24");
+    let acme = Client::with_key(&deployment.url(), &deployment.key("acme"));
+    let other = Client::with_key(&deployment.url(), &deployment.key("other"));
+    let receiver = Receiver::start(&[]).await;
+    let body = json!({ "filename": "talk.wav", "total_size": 20_000_000, "webhook_url": receiver.url("/") });
+    assert_eq!(other.post("/chunked-upload-stream", &body).await.status(), 422);
+
+    cancelled(&acme, &receiver.url("/first")).await;
+    let first = receiver.got(1).await.remove(0);
+    let both = rotate("24");
+    cancelled(&acme, &receiver.url("/second")).await;
+    let second = receiver.got(2).await.remove(1);
+    let new = rotate("0");
+    cancelled(&acme, &receiver.url("/third")).await;
+    let third = receiver.got(3).await.remove(2);
+    let signs = |delivery: &Delivery| [&old, &both, &new].map(|secret| verifies(secret, delivery));
+    assert_eq!(signs(&first), [true, false, false]);
+    assert_eq!(signs(&second), [true, true, false]);
+    assert_eq!(signs(&third), [false, false, true]);
+
+    let list = secrets(&["list", "--tenant", "acme", "--json"]);
+    assert!(!list.contains("whsec_"), "{list}");
+    let last: Value = serde_json::from_str(list.lines().last().unwrap()).unwrap();
+    // A job from before the revocation: the last secret is gone when it ends.
+    let open = acme.post_ok("/chunked-upload-stream", &body).await;
+    let unsigned = open["parent_job_id"].as_str().unwrap().to_owned();
+    secrets(&["revoke", "--tenant", "acme", last["id"].as_str().unwrap()]);
+    acme.post_ok("/chunked-upload-cancel", &json!({ "parent_job_id": unsigned })).await;
+    let told = message(&acme, &unsigned, |one| one["tries"].as_array().unwrap().len() == 1).await;
+    assert_eq!(outcomes(&told), [json!("not_signed")]);
+    assert_eq!(receiver.seen().len(), 3);
+    assert!(!deployment.log().contains(old.trim_start_matches("whsec_")));
+}

@@ -30,7 +30,7 @@ pub(crate) async fn correct(
         return Some(LlmOutcome { unanswered, ..LlmOutcome::default() });
     };
     let busy = meter.llm();
-    let corrected = llm.correct(&said).await;
+    let corrected = llm.correct(&said, meter.llm_waits()).await;
     drop(busy);
     let segments = passages.iter_mut().flat_map(|passage| &mut passage.segments);
     for (segment, text) in segments.zip(corrected.texts) {

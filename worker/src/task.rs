@@ -213,7 +213,7 @@ pub(crate) async fn transcribe(
     let (send, pieces) = mpsc::channel::<Piece>(PIECES_AHEAD);
     let own = plans.to_vec();
     let decode = blocking(move || passage::decode(&*source, &init, &own, &send));
-    let engine = context.cache.before(&context.engine, task);
+    let engine = context.cache.before(&context.engine, task, meter.engine_waits());
     let write = passage::transcribe(&engine, &task.options, plans, pieces, meter);
     let (decoded, written) = tokio::join!(decode, write);
     // The decoder's error is the cause where both failed.

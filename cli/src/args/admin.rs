@@ -1,5 +1,6 @@
 //! `scriptorium admin`: what whoever runs the service sets up and looks after.
 
+use super::webhook_secrets::WebhookSecretsCommand;
 use crate::config::{BrokerArgs, BucketArgs, DirectoryArgs, OwnLimitArgs, TlsArgs};
 use clap::builder::BoolishValueParser;
 use clap::{Args, Subcommand};
@@ -12,6 +13,9 @@ pub enum AdminCommand {
     /// Makes, lists and revokes API keys
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Makes, lists and revokes the secrets that sign a tenant's webhooks
+    #[command(subcommand)]
+    WebhookSecrets(WebhookSecretsCommand),
     /// Shows and sets what one tenant may do, in place of the server's limits
     Limits(LimitsArgs),
     /// Lists messages that the roles have put aside, and sends them again

@@ -160,6 +160,8 @@ pub struct Timings {
     pub total: f64,
     pub upload: f64,
     pub queue: f64,
+    #[serde(default)]
+    pub rate_limit: f64,
     pub decode: f64,
     pub engine: f64,
     #[serde(default)]

@@ -114,7 +114,8 @@ impl LimitArgs {
             min_upload_rate: u64::from(self.min_upload_rate_kb) << 10,
             max_connections: self.max_connections as usize,
             sizer: SizerLimits { min_mb: self.chunk_size_min_mb, max_mb: self.chunk_size_max_mb },
-            webhooks: webhooks.accepted(),
+            webhook_reach: webhooks.reach,
+            webhooks_signed: !webhooks.secrets.is_empty(),
             ..GatewayConfig::default()
         }
     }

@@ -70,8 +70,15 @@ pub fn details(job: &JobDetails) -> String {
         line(
             "time",
             format!(
-                "{:.1} s = upload {:.1} + queue {:.1} + decode {:.1} + engine {:.1} + llm {:.1} + assembly {:.1}",
-                times.total, times.upload, times.queue, times.decode, times.engine, times.llm, times.assembly
+                "{:.1} s = upload {:.1} + queue {:.1} + rate limit {:.1} + decode {:.1} + engine {:.1} + llm {:.1} + assembly {:.1}",
+                times.total,
+                times.upload,
+                times.queue,
+                times.rate_limit,
+                times.decode,
+                times.engine,
+                times.llm,
+                times.assembly
             ),
         );
     }

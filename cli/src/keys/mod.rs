@@ -1,5 +1,6 @@
-//! `scriptorium admin keys` and `admin limits`: who may call, and how much.
+//! `scriptorium admin keys`, `admin limits` and `admin webhook-secrets`: who may call, how much, and what signs for him.
 
+mod secrets;
 mod table;
 
 use crate::args::{KeysCommand, KeysCreateArgs, KeysListArgs, KeysRevokeArgs, LimitsArgs};
@@ -8,11 +9,13 @@ use crate::exit::Exit;
 use crate::roles::redis;
 use crate::serve::TENANTS_FILE;
 use scriptorium_contracts::Timestamp;
+use scriptorium_contracts::signing::TooManySecrets;
 use scriptorium_shared::clock;
 use scriptorium_shared::store::StoreError;
 use scriptorium_shared::tenants::{
-    Added, Directory, EmbeddedDirectory, MAX_KEYS, NewKey, PREFIX, RedisDirectory, day_of, is_id,
+    Added, Directory, EmbeddedDirectory, MAX_KEYS, MAX_TENANTS, NewKey, PREFIX, RedisDirectory, day_of, is_id,
 };
+pub use secrets::run as webhook_secrets;
 use std::fs::DirBuilder;
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
@@ -35,12 +38,22 @@ pub enum KeysError {
     Store(#[from] StoreError),
     #[error("Redis does not answer")]
     Silent,
-    #[error("there are {MAX_KEYS} keys, revoked ones included; no more are kept")]
+    #[error(
+        "there are {MAX_KEYS} keys; no more are kept. Those that were revoked or have expired make room after 30 days"
+    )]
     Full,
     #[error("there is no key {0}; `scriptorium admin keys list` tells them")]
     NoSuchKey(String),
     #[error("a key's id has 16 hexadecimal digits, as in sk_<id>_<secret>")]
     NoId,
+    #[error(transparent)]
+    TooManySecrets(#[from] TooManySecrets),
+    #[error("{MAX_TENANTS} tenants have secrets of their own; no more are kept")]
+    TooManyTenants,
+    #[error("the secrets were changed by somebody else at the same time; look at them and try again")]
+    Changed,
+    #[error("the tenant has no secret {0}; `scriptorium admin webhook-secrets list` tells them")]
+    NoSuchSecret(String),
     #[error("the answer could not be written: {0}")]
     Output(#[from] io::Error),
 }
@@ -49,7 +62,14 @@ impl KeysError {
     pub const fn exit(&self) -> Exit {
         match self {
             Self::Config(_) | Self::DataDir { .. } | Self::NoId => Exit::Usage,
-            Self::Store(_) | Self::Full | Self::NoSuchKey(_) | Self::Output(_) => Exit::Failed,
+            Self::Store(_)
+            | Self::Full
+            | Self::NoSuchKey(_)
+            | Self::TooManySecrets(_)
+            | Self::TooManyTenants
+            | Self::Changed
+            | Self::NoSuchSecret(_)
+            | Self::Output(_) => Exit::Failed,
             Self::Silent => Exit::Unreachable,
         }
     }

@@ -1,6 +1,7 @@
-//! Keys and limits as text. Pure.
+//! Keys, secrets and limits as text. Pure.
 
 use scriptorium_contracts::Timestamp;
+use scriptorium_contracts::signing::SigningSecret;
 use scriptorium_contracts::tenant::{TenantLimits, TenantName};
 use scriptorium_shared::tenants::{KeyState, Ledger};
 use serde_json::json;
@@ -59,6 +60,32 @@ pub fn json(key: &KeyState, now: Timestamp) -> String {
     format!("{line}\n")
 }
 
+/// One line a secret of a tenant, with a line of titles before them.
+pub fn secrets(secrets: &[SigningSecret], now: Timestamp) -> String {
+    let mut out = format!("{:16}  {:7}  {:20}  SIGNS UNTIL\n", "SECRET", "STATE", "CREATED");
+    for secret in secrets {
+        let (state, created) = (signs(secret, now), date(secret.created_at));
+        let end = secret.ends_at.map_or_else(|| "revoked".to_owned(), date);
+        let _ = writeln!(out, "{:16}  {state:7}  {created:20}  {end}", secret.id);
+    }
+    out
+}
+
+/// One line of JSON.
+pub fn secret_json(secret: &SigningSecret, now: Timestamp) -> String {
+    let line = json!({
+        "id": secret.id,
+        "state": signs(secret, now),
+        "created_at": secret.created_at.rfc3339(),
+        "ends_at": secret.ends_at.map(Timestamp::rfc3339),
+    });
+    format!("{line}\n")
+}
+
+fn signs(secret: &SigningSecret, now: Timestamp) -> &'static str {
+    if secret.signs(now) { "signs" } else { "ended" }
+}
+
 /// To the second.
 fn date(at: Timestamp) -> String {
     let text = at.rfc3339();
@@ -113,6 +140,18 @@ mod tests {
             assert!(
                 told.contains("revoked") && !told.contains(&key.record.hash) && !told.contains(&new.text)
             );
+        }
+    }
+
+    #[test]
+    fn a_webhook_secret_is_told_without_itself() {
+        let now = Timestamp(1_795_349_368_123);
+        let mut secret = scriptorium_shared::webhook::new_secret(now);
+        let told = secrets(std::slice::from_ref(&secret), now);
+        assert!(told.contains(&secret.id) && told.contains("signs") && told.contains("2026-11-22T12:09:28Z"));
+        secret.ends_at = Some(now);
+        for told in [secrets(std::slice::from_ref(&secret), now), secret_json(&secret, now)] {
+            assert!(told.contains("ended") && !told.contains(secret.secret.reveal()), "{told}");
         }
     }
 

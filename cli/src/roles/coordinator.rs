@@ -9,7 +9,7 @@ use scriptorium_shared::llm::Llm;
 use scriptorium_shared::ops::Needs;
 use scriptorium_shared::source::{self, Fetcher};
 use scriptorium_shared::tls::Tls;
-use scriptorium_shared::webhook::{self, Sender};
+use scriptorium_shared::webhook::{self, Sender, WebhookConfig};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -24,9 +24,9 @@ pub async fn coordinator(args: &CoordinatorArgs) -> Result<(), RoleError> {
     args.imports.check(&args.bucket)?;
     args.llm.config()?;
     let tls = args.tls.read()?;
-    let sender = Sender::new(&args.webhooks.settings()?).map_err(RoleError::Webhooks)?;
+    let webhooks = args.webhooks.settings()?;
     let frame = Frame::begin(&args.ops).await?;
-    let work = work(args, &frame, sender, &tls);
+    let work = work(args, &frame, &webhooks, &tls);
     let outcome = Box::pin(frame.run(args.drain.drain_seconds, work)).await;
     frame.end().await;
     outcome
@@ -35,7 +35,7 @@ pub async fn coordinator(args: &CoordinatorArgs) -> Result<(), RoleError> {
 async fn work(
     args: &CoordinatorArgs,
     frame: &Frame,
-    sender: Option<Sender>,
+    webhooks: &WebhookConfig,
     tls: &Tls,
 ) -> Result<(), RoleError> {
     let (broker, stop) = (&args.broker, &frame.shutdown);
@@ -43,6 +43,11 @@ async fn work(
         Err(_) if stop.is_cancelled() => return Ok(()),
         jobs => jobs?,
     };
+    let directory = match services::directory(&args.store, tls, stop).await {
+        Err(_) if stop.is_cancelled() => return Ok(()),
+        directory => directory?,
+    };
+    let sender = Sender::new(webhooks, directory.clone()).map_err(RoleError::Webhooks)?;
     let imports = args.imports.open(&jobs.objects);
     let fetcher = Fetcher::new(args.sources.settings(), imports).map_err(RoleError::Sources)?;
     let llm = match llm(args, tls, stop).await {
@@ -61,6 +66,7 @@ async fn work(
     let webhooks = webhook::run(jobs.clone(), sender, stop.clone());
     let fetches = source::run(jobs.clone(), fetcher, stop.clone());
     let (handled, (), (), ()) = tokio::join!(messages, sweeper, webhooks, fetches);
+    directory.close().await;
     jobs.queue.close().await;
     jobs.store.close().await;
     handled?;

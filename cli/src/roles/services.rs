@@ -47,11 +47,19 @@ pub async fn access(
     shutdown: &CancellationToken,
 ) -> Result<Tenancy, RoleError> {
     let config = redis(&store.redis_url, tls, store.job_ttl_seconds);
-    let (directory, limiter) = tokio::try_join!(
-        async { Ok::<_, RoleError>(RedisDirectory::connect(&config, shutdown).await?) },
-        async { Ok(RedisLimiter::connect(&config, shutdown).await?) },
-    )?;
-    Ok(Tenancy { directory: Directory::Redis(directory), limiter: Limiter::Redis(limiter) })
+    let (directory, limiter) = tokio::try_join!(directory(store, tls, shutdown), async {
+        Ok(RedisLimiter::connect(&config, shutdown).await?)
+    },)?;
+    Ok(Tenancy { directory, limiter: Limiter::Redis(limiter) })
+}
+
+pub async fn directory(
+    store: &JobStoreArgs,
+    tls: &Tls,
+    shutdown: &CancellationToken,
+) -> Result<Directory, RoleError> {
+    let config = redis(&store.redis_url, tls, store.job_ttl_seconds);
+    Ok(Directory::Redis(RedisDirectory::connect(&config, shutdown).await?))
 }
 
 /// All that advances jobs.

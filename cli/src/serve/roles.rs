@@ -89,7 +89,7 @@ pub(super) async fn run(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
-    let sender = Sender::new(&config.webhooks).map_err(ServeError::Webhooks)?;
+    let sender = Sender::new(&config.webhooks, access.directory.clone()).map_err(ServeError::Webhooks)?;
     let fetcher = Fetcher::new(config.sources, None).map_err(ServeError::Sources)?;
     // Before anybody can queue a chunk: what this process finds in flight, the one before left there.
     jobs.recover().await.map_err(ServeError::Recovery)?;

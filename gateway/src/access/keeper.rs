@@ -34,6 +34,7 @@ pub struct Keeper {
 struct Remembered {
     key: KeyState,
     limits: TenantLimits,
+    signs: bool,
     since: Instant,
 }
 
@@ -109,6 +110,7 @@ impl Keeper {
         let (own, default) = (found.limits, self.limits);
         Caller {
             key: Some(Arc::new(found.key.record)),
+            signs: found.signs,
             limits: TenantLimits {
                 requests_per_minute: own.requests_per_minute.or(default.requests_per_minute),
                 concurrent_jobs: own.concurrent_jobs.or(default.concurrent_jobs),
@@ -127,8 +129,10 @@ impl Keeper {
         // Before it is asked for: what is revoked meanwhile is not trusted for longer.
         let since = Instant::now();
         let Some(key) = self.directory.key(id).await? else { return Ok(None) };
-        let limits = self.directory.limits(&key.record.tenant).await?;
-        let found = Remembered { key, limits, since };
+        let tenant = &key.record.tenant;
+        let limits = self.directory.limits(tenant).await?;
+        let signs = self.directory.signing(tenant).await?.signing(clock::now()).next().is_some();
+        let found = Remembered { key, limits, signs, since };
         let mut remembered = self.remembered();
         if remembered.len() >= MAX_REMEMBERED {
             remembered.retain(|_, known| known.since.elapsed() < TRUST);

@@ -15,13 +15,14 @@ use axum::extract::FromRequestParts;
 pub use guard::{guard, rate_headers};
 use http::request::Parts;
 pub use keeper::Keeper;
-use scriptorium_contracts::JobId;
 use scriptorium_contracts::job::{Input, JobHeader, NewJob};
 use scriptorium_contracts::tenant::{KeyRecord, TenantLimits, TenantName};
+use scriptorium_contracts::{JobId, Timestamp};
 use scriptorium_shared::clock;
 use scriptorium_shared::jobs::{CreatedJob, Deleted};
+use scriptorium_shared::outbound::Reach;
 use scriptorium_shared::store::Idempotency;
-use scriptorium_shared::tenants::Bounds;
+use scriptorium_shared::tenants::{Bounds, Receiver};
 use std::sync::Arc;
 
 /// Who makes a request.
@@ -31,6 +32,8 @@ pub struct Caller {
     key: Option<Arc<KeyRecord>>,
     /// The tenant's own where it has some, else the server's.
     limits: TenantLimits,
+    /// Whether the tenant has a secret of its own that signs webhooks.
+    signs: bool,
 }
 
 impl Caller {
@@ -41,6 +44,11 @@ impl Caller {
     /// Whether a job is there for this caller.
     pub fn owns(&self, header: &JobHeader) -> bool {
         header.tenant.as_ref() == self.tenant()
+    }
+
+    /// Where this caller's jobs may have their webhooks; `None`: nowhere, because nothing would sign them.
+    pub fn webhooks(&self, config: &GatewayConfig) -> Option<Reach> {
+        (self.signs || config.webhooks_signed).then_some(config.webhook_reach)
     }
 
     /// The address of a job's live stream, as this caller can open it without a header.
@@ -102,7 +110,11 @@ impl App {
         if let Some(before) = self.made_before(caller, key.as_ref()).await? {
             return Ok(before);
         }
-        let new = NewJob { tenant: caller.tenant().cloned(), ..new };
+        let webhook_disabled_since = match &new.webhook_url {
+            Some(url) => self.webhook_disabled_since(caller.tenant(), url).await?,
+            None => None,
+        };
+        let new = NewJob { tenant: caller.tenant().cloned(), webhook_disabled_since, ..new };
         let job = new.id;
         quotas::reserve(self, caller, job, new.layout.total_size()).await?;
         // After an error nobody knows whether it was made: the ledger finds out by itself.
@@ -112,6 +124,16 @@ impl App {
             CreatedJob::Existing(_) | CreatedJob::KeyReused => quotas::release(self, caller, job).await,
         }
         Ok(seen_by(caller, created))
+    }
+
+    /// Since when a receiver has been known to take nothing.
+    pub async fn webhook_disabled_since(
+        &self,
+        tenant: Option<&TenantName>,
+        url: &str,
+    ) -> Result<Option<Timestamp>, Problem> {
+        let receiver = Receiver::of(tenant, url);
+        Ok(self.access.directory.disabled_since(&receiver, clock::now()).await?)
     }
 
     /// The job that the caller's key has made before, if it is there.
@@ -157,7 +179,7 @@ mod tests {
                 scriptorium_contracts::Timestamp(0),
                 None,
             );
-            Caller { key: Some(Arc::new(key.record)), limits: TenantLimits::default() }
+            Caller { key: Some(Arc::new(key.record)), ..Caller::default() }
         };
         let mut header = testing::header(3);
         assert!(Caller::default().owns(&header) && !caller("acme").owns(&header));
@@ -174,7 +196,7 @@ mod tests {
             storage_bytes: Some(7),
             audio_minutes_per_day: Some(2),
         };
-        let bounds = Caller { key: None, limits }.bounds();
+        let bounds = Caller { limits, ..Caller::default() }.bounds();
         assert_eq!(bounds, Bounds { open_jobs: None, bytes: Some(7), audio_ms_per_day: Some(120_000) });
     }
 }

@@ -4,6 +4,7 @@ pub mod shape;
 
 use super::language;
 use super::number::whole;
+use crate::access::Caller;
 use crate::config::GatewayConfig;
 use crate::problem::{Code, Problem};
 use crate::routes::webhooks::NOT_CONFIGURED;
@@ -112,16 +113,22 @@ impl Serialize for ChunkSize {
 
 impl InitRequest {
     /// The job that the request asks for.
-    pub fn check(self, id: JobId, config: &GatewayConfig) -> Result<NewJob, Problem> {
-        self.check_from(config.min_file_size, id, config)
+    pub fn check(self, id: JobId, caller: &Caller, config: &GatewayConfig) -> Result<NewJob, Problem> {
+        self.check_from(config.min_file_size, id, caller, config)
     }
 
     /// The job for a recording that comes in one piece: of any size, in the sizer's chunks.
-    pub fn check_whole(self, id: JobId, config: &GatewayConfig) -> Result<NewJob, Problem> {
-        Self { chunk_size_mb: Some(ChunkSize::Auto), ..self }.check_from(1, id, config)
+    pub fn check_whole(self, id: JobId, caller: &Caller, config: &GatewayConfig) -> Result<NewJob, Problem> {
+        Self { chunk_size_mb: Some(ChunkSize::Auto), ..self }.check_from(1, id, caller, config)
     }
 
-    fn check_from(self, min_size: u64, id: JobId, config: &GatewayConfig) -> Result<NewJob, Problem> {
+    fn check_from(
+        self,
+        min_size: u64,
+        id: JobId,
+        caller: &Caller,
+        config: &GatewayConfig,
+    ) -> Result<NewJob, Problem> {
         check_text("filename", &self.filename, 1, MAX_FILENAME)?;
         if self.filename.chars().any(char::is_control) {
             return Err(invalid("filename", "it has control characters"));
@@ -143,7 +150,7 @@ impl InitRequest {
         if let Some(prompt) = &self.prompt {
             check_text("prompt", prompt, 0, MAX_PROMPT)?;
         }
-        check_webhook(self.webhook_url.as_deref(), config.webhooks)?;
+        check_webhook(self.webhook_url.as_deref(), caller.webhooks(config))?;
         check_metadata(&self.metadata)?;
         let limits = limits(self.max_parallel_chunks, config.limits)?;
         Ok(NewJob {
@@ -160,6 +167,8 @@ impl InitRequest {
             },
             metadata: self.metadata,
             webhook_url: self.webhook_url,
+            // Looked up by whoever makes the job of it.
+            webhook_disabled_since: None,
             // Known to whoever makes the job of it.
             tenant: None,
             limits,

@@ -89,7 +89,7 @@ pub async fn init(
     let canonical = serde_json::to_vec(&request)
         .map_err(|_| Problem::new(Code::MalformedJson, "The body cannot be written as JSON."))?;
     let idempotency = idempotency::of(&headers, "chunked-upload-stream", caller.tenant(), &canonical)?;
-    let new = request.check(JobId::new(Uuid::new_v4()), &app.config)?;
+    let new = request.check(JobId::new(Uuid::new_v4()), &caller, &app.config)?;
     let header = match app.create(&caller, new, idempotency).await? {
         CreatedJob::New(header) => {
             let (chunks, bytes) = (header.total_chunks(), header.total_size);

@@ -28,7 +28,7 @@ pub fn describe(operation: &mut Operation<'_>) {
         .more(
             "The address is asked once, for the size, before the request is answered; then the recording is fetched in parts, several \
              times if its server fails, and transcribed as it comes. What cannot be had in the end fails the job. The address is \
-             forgotten as soon as the recording is whole.",
+             forgotten as soon as the recording is whole; after a failure, with what was stored of it.",
         )
         .makes_job()
         .problems(&[
@@ -90,7 +90,7 @@ async fn look(
     let from = From { reach: fetcher.reach(), imports: fetcher.imports(), tenant: caller.tenant() };
     let Asked { origin, filename, field } = request.source(&from)?;
     // Whatever its size is: what is wrong with the rest is told before anybody is asked.
-    request.upload(&filename, 1)?.check_whole(JobId::new(Uuid::nil()), &app.config)?;
+    request.upload(&filename, 1)?.check_whole(JobId::new(Uuid::nil()), caller, &app.config)?;
     let _place = app.looks.enter(caller.tenant()).ok_or_else(|| {
         Problem::new(Code::TooManyUploads, "Too many recordings are looked at at this moment. Try again.")
     })?;
@@ -98,7 +98,11 @@ async fn look(
         tracing::info!(server = origin.server(), %error, "a recording can't be fetched");
         Problem::of_source(&error, field)
     })?;
-    let new = request.upload(&filename, found.size)?.check_whole(JobId::new(Uuid::new_v4()), &app.config)?;
+    let new = request.upload(&filename, found.size)?.check_whole(
+        JobId::new(Uuid::new_v4()),
+        caller,
+        &app.config,
+    )?;
     Ok(NewJob { source: Some(Source::new(origin, found.version, found.ranges)), ..new })
 }
 

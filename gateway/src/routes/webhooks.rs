@@ -22,6 +22,10 @@ pub struct WebhooksReply {
     webhook_url: Option<String>,
     /// One a time that the job has ended, the oldest first; the latest eight.
     webhooks: Vec<Message>,
+    /// Since when its receiver has been known to take nothing, in milliseconds since 1970: a message had been tried for a day in vain, or
+    /// was answered with 410. From then on each is tried once, until one is taken, for 30 days.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receiver_disabled_since_ms: Option<Timestamp>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -75,7 +79,12 @@ pub async fn list(
 ) -> Result<axum::Json<WebhooksReply>, Problem> {
     let header = app.header(&caller, job).await?;
     let webhooks = header.webhooks.iter().map(|webhook| message(job, webhook)).collect();
-    Ok(axum::Json(WebhooksReply { parent_job_id: job, webhook_url: header.webhook_url, webhooks }))
+    let receiver_disabled_since_ms = match &header.webhook_url {
+        Some(url) => app.webhook_disabled_since(caller.tenant(), url).await?,
+        None => None,
+    };
+    let webhook_url = header.webhook_url;
+    Ok(axum::Json(WebhooksReply { parent_job_id: job, webhook_url, webhooks, receiver_disabled_since_ms }))
 }
 
 /// The delivery itself is the coordinator's; here it is asked for.
@@ -85,7 +94,7 @@ pub async fn redeliver(
     WebhookInPath(job, id): WebhookInPath,
 ) -> Result<(StatusCode, axum::Json<Message>), Problem> {
     let number = find(&app.header(&caller, job).await?, &id)?.number;
-    if app.config.webhooks.is_none() {
+    if caller.webhooks(&app.config).is_none() {
         return Err(Problem::new(Code::WebhooksNotConfigured, NOT_CONFIGURED));
     }
     let header = app.jobs.advance(job, Input::RedeliverWebhook { webhook: number }).await?;
@@ -95,7 +104,7 @@ pub async fn redeliver(
 
 /// What the operator has to do, for the one who asks.
 pub const NOT_CONFIGURED: &str = "This server sends no webhooks, because it has no secret to sign them with. Its operator has \
-                                  to set SCRIPTORIUM_WEBHOOK_SECRET.";
+                                  to set SCRIPTORIUM_WEBHOOK_SECRET, or to give your tenant a secret of its own.";
 
 fn find<'a>(header: &'a JobHeader, id: &str) -> Result<&'a Webhook, Problem> {
     header.webhooks.iter().find(|webhook| webhook.id(header.id) == id).ok_or_else(|| {

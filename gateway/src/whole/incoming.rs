@@ -86,7 +86,11 @@ impl Incoming {
         }
         if bytes > HELD {
             // All fields are there, or it will be refused: best now.
-            (kind.request)(form, &filename, bytes)?.check_whole(JobId::new(Uuid::nil()), &app.config)?;
+            (kind.request)(form, &filename, bytes)?.check_whole(
+                JobId::new(Uuid::nil()),
+                caller,
+                &app.config,
+            )?;
         }
         let megabytes = sizer::chunk_megabytes(bytes, None, app.config.sizer);
         let chunk = usize::try_from(u64::from(megabytes) * MEGABYTE).unwrap_or(usize::MAX);

@@ -45,7 +45,7 @@ impl Writer {
         idempotency: Option<Idempotency>,
     ) -> Result<Begun, Problem> {
         for attempt in 0..MAX_BROKEN {
-            let new = request.clone().check_whole(JobId::new(Uuid::new_v4()), &app.config)?;
+            let new = request.clone().check_whole(JobId::new(Uuid::new_v4()), caller, &app.config)?;
             let key = idempotency.as_ref().map(|key| idempotency::attempt(key, attempt));
             match app.create(caller, new, key).await? {
                 CreatedJob::New(header) => {

@@ -147,9 +147,10 @@ async fn the_job_s_own_address_tells_what_the_status_tells() {
     assert_eq!(status, own);
     assert_eq!(own["chunks"].as_array().unwrap().len(), 5);
     let timings = &own["timings"];
-    assert_eq!(timings["work"], json!({"decode": 0.25, "engine": 0.75, "llm": 0.0}));
+    assert_eq!(timings["work"], json!({"rate_limit": 0.0, "decode": 0.25, "engine": 0.75, "llm": 0.0}));
     let part = |name: &str| timings[name].as_f64().unwrap();
-    let sum: f64 = ["upload", "queue", "decode", "engine", "assembly"].into_iter().map(part).sum();
+    let sum: f64 =
+        ["upload", "queue", "rate_limit", "decode", "engine", "assembly"].into_iter().map(part).sum();
     assert!((part("total") - sum).abs() < 1e-9, "{timings}");
     house.get(&format!("/jobs/{job}?page=0")).await.is_problem(400, "malformed_query");
     house.stop().await;

@@ -1,12 +1,14 @@
 //! What is told of a job's webhook, and redelivery. The delivery itself is the coordinator's.
 
-use crate::house::House;
+use crate::house::{House, Reply};
 use scriptorium_contracts::JobId;
 use scriptorium_contracts::job::Input;
+use scriptorium_contracts::signing::SigningSecrets;
 use scriptorium_contracts::webhook::WebhookTry;
 use scriptorium_shared::clock;
-use scriptorium_shared::outbound::Reach;
+use scriptorium_shared::tenants::{NewKey, Receiver, Swapped};
 use scriptorium_shared::testing::new_id;
+use scriptorium_shared::webhook::new_secret;
 use serde_json::json;
 
 async fn with_webhook(house: &House) -> JobId {
@@ -21,13 +23,14 @@ async fn with_webhook(house: &House) -> JobId {
 async fn answered(house: &House, job: JobId, token: u32, status: u16) {
     house.advance(job, Input::WebhookTaken { webhook: 1, token, by: 1 }).await;
     let outcome = WebhookTry { at: clock::now(), duration_ms: 7, status: Some(status), error: None };
-    let tried = Input::WebhookTried { webhook: 1, token: token + 1, outcome, retry_after_ms: None };
+    let tried =
+        Input::WebhookTried { webhook: 1, token: token + 1, outcome, retry_after_ms: None, last: false };
     house.advance(job, tried).await;
 }
 
 #[tokio::test]
 async fn the_log_of_deliveries_and_redelivery() {
-    let house = House::with(|config| config.webhooks = Some(Reach::Public)).await;
+    let house = House::with(|config| config.webhooks_signed = true).await;
     let job = with_webhook(&house).await;
     let path = format!("/jobs/{job}/webhooks");
     let early = house.get(&path).await.json();
@@ -66,7 +69,7 @@ async fn the_log_of_deliveries_and_redelivery() {
 
 #[tokio::test]
 async fn what_is_not_there_can_not_be_sent_again() {
-    let house = House::with(|config| config.webhooks = Some(Reach::Public)).await;
+    let house = House::with(|config| config.webhooks_signed = true).await;
     let (job, _) = house.init(5).await;
     let path = format!("/jobs/{job}/webhooks");
     assert_eq!(house.get(&path).await.json(), json!({"parent_job_id": job, "webhooks": []}));
@@ -96,4 +99,41 @@ async fn without_a_secret_nothing_is_promised() {
     house.post(&path, json!({})).await.is_problem(422, "webhooks_not_configured");
     assert_eq!(house.get(&format!("/jobs/{job}/webhooks")).await.status, 200);
     house.stop().await;
+}
+
+/// The server itself has no secret: only a tenant that has one may have webhooks.
+#[tokio::test]
+async fn a_tenants_own_secret_lets_it_have_webhooks() {
+    let house = House::with(|config| config.require_keys = true).await;
+    let (acme, other, now) = (house.key("acme").await, house.key("other").await, clock::now());
+    let (none, tenant) = (SigningSecrets::default(), "acme".parse().unwrap());
+    let one = none.rotated(new_secret(now), now, 0).unwrap();
+    assert_eq!(house.directory.swap_signing(&tenant, &none, &one).await.unwrap(), Swapped::Done);
+    let body =
+        json!({"filename": "talk.mp3", "total_size": 20_000_000, "webhook_url": "https://example.org/"});
+    let init = async |key: &NewKey| {
+        let request = reqwest::Client::new().post(house.url("/chunked-upload-stream"));
+        Reply::of(request.bearer_auth(&key.text).json(&body)).await
+    };
+    let reply = init(&acme).await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    init(&other).await.is_problem(422, "webhooks_not_configured");
+}
+
+#[tokio::test]
+async fn a_receiver_that_takes_nothing_is_told_at_the_beginning() {
+    let house = House::with(|config| config.webhooks_signed = true).await;
+    let receiver = Receiver::of(None, "https://example.org/hook");
+    let since = clock::now();
+    let before = with_webhook(&house).await;
+    house.directory.disable(&receiver, since).await.unwrap();
+    let after = with_webhook(&house).await;
+    for (job, told) in [(before, false), (after, true)] {
+        let log = house.get(&format!("/jobs/{job}/webhooks")).await.json();
+        assert_eq!(log["receiver_disabled_since_ms"], json!(since), "the list tells what is known now");
+        house.advance(job, Input::Cancel { reason: String::new() }).await;
+        let stream = house.get(&format!("/chunked-stream/{job}")).await.body;
+        let frame = format!("{{\"type\":\"webhook_disabled\",\"since_ms\":{}}}", since.0);
+        assert_eq!(stream.contains(&frame), told, "{stream}");
+    }
 }

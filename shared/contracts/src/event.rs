@@ -20,6 +20,11 @@ pub enum Event {
         parent_job_id: JobId,
         total_chunks: u32,
     },
+    /// The job's webhook leads to a receiver that has taken nothing for long: its end is told there once, and not again for a day.
+    WebhookDisabled {
+        /// Milliseconds since 1970.
+        since_ms: Timestamp,
+    },
     MediaInfo {
         media: MediaInfo,
     },

@@ -13,6 +13,7 @@ pub mod media;
 pub mod message;
 pub mod objects;
 pub mod plan;
+pub mod signing;
 pub mod source;
 pub mod tenant;
 pub mod transcript;

@@ -126,6 +126,10 @@ pub struct Work {
     /// Text was with the language model that corrects it; nothing else was done meanwhile.
     #[serde(default, skip_serializing_if = "is_no_time")]
     pub llm_ms: u64,
+    /// Calls of a service, of the engine's or the language model's, waited for leave: for a limit of calls, or because the service
+    /// had asked for a pause. In none of the times above.
+    #[serde(default, skip_serializing_if = "is_no_time")]
+    pub limit_ms: u64,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
@@ -150,6 +154,7 @@ impl Work {
             windows: self.windows.saturating_add(other.windows),
             cache_hits: self.cache_hits.saturating_add(other.cache_hits),
             llm_ms: self.llm_ms.saturating_add(other.llm_ms),
+            limit_ms: self.limit_ms.saturating_add(other.limit_ms),
         }
     }
 

@@ -69,6 +69,12 @@ impl Source {
         let due = Timestamp(0);
         Self { origin, version, ranges, token: 1, attempts: 0, due, holder: None, failure: None }
     }
+
+    /// With whom a fetch shares its places: the server's host and port; or, of servers that give no ranges, one name for all of
+    /// them. A fetch from one of those would begin anew, so it makes way for nobody and may take hours.
+    pub fn lane(&self) -> &str {
+        if self.ranges { self.origin.server() } else { "no ranges" }
+    }
 }
 
 /// What came of a try that did not get all of it.

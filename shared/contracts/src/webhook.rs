@@ -87,6 +87,8 @@ pub enum WebhookError {
     ConnectionBroken,
     /// The process that tried has ended; whether the receiver got it is not known.
     Interrupted,
+    /// Nothing signs: neither the tenant nor the server has a secret.
+    NotSigned,
 }
 
 /// One try. Either `status` or `error` is there.

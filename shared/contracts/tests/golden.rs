@@ -72,6 +72,8 @@ fn all() -> Vec<Golden> {
         golden("transcript_words", values::transcript_with_words()),
         golden("report_measured", values::measured_report()),
         golden("report_measured_cached", values::cached_report()),
+        golden("report_measured_limited", values::limited_report()),
+        golden("signing_secrets", records::signing_secrets()),
         golden("chunk_result_corrected", values::corrected_result()),
         golden("part_result_corrected", values::corrected_part()),
         golden("transcript_corrected", values::corrected_transcript()),
@@ -84,7 +86,8 @@ fn all() -> Vec<Golden> {
         golden("llm_modes", values::all_llm_modes()),
         golden("webhook_events", records::all_webhook_events()),
         golden("webhook_states", records::all_webhook_states()),
-        golden("webhook_errors", records::all_webhook_errors()),
+        golden("webhook_errors", records::first_webhook_errors()),
+        golden("webhook_error_not_signed", WebhookError::NotSigned),
         golden("webhook_bodies", records::webhook_bodies()),
     ];
     for code in values::later_failure_codes() {

@@ -39,6 +39,7 @@ fn corrected(epoch: u32, edits: u32) -> Input {
         refused_segments: 0,
         unanswered_segments: 0,
         waited_ms: 5,
+        limited_ms: 0,
     };
     let summary = TranscriptSummary { correction: Some(correction), gaps: Vec::new(), ..samples::summary() };
     Input::Assembled { epoch, text: "It's end.".to_owned(), summary }

@@ -123,7 +123,13 @@ fn about_webhook(header: &JobHeader, other: u32, wrong_token: Option<u32>) -> In
         0 | 1 => Input::WebhookTaken { webhook, token, by: u64::from(other) },
         2 => {
             let outcome = WebhookTry { at: START, duration_ms: 5, status: Some(500), error: None };
-            Input::WebhookTried { webhook, token, outcome, retry_after_ms: Some(u64::from(other)) }
+            Input::WebhookTried {
+                webhook,
+                token,
+                outcome,
+                retry_after_ms: Some(u64::from(other)),
+                last: other % 2 == 1,
+            }
         }
         _ => Input::RedeliverWebhook { webhook },
     }

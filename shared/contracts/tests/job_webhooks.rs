@@ -3,9 +3,10 @@
 
 mod support;
 
+use scriptorium_contracts::event::Event;
 use scriptorium_contracts::failure::{Failure, FailureCode};
 use scriptorium_contracts::job::{
-    Effect, Input, JobState, PendingEffect, WEBHOOK_LEASE_MS, webhook_pause_ms,
+    Effect, Input, JobState, NewJob, PendingEffect, WEBHOOK_LEASE_MS, webhook_pause_ms,
 };
 use scriptorium_contracts::webhook::{
     MAX_TRIES_KEPT, MAX_WEBHOOKS, Webhook, WebhookError, WebhookEvent, WebhookState, WebhookTry, receiver,
@@ -38,7 +39,7 @@ fn take(ledger: &mut Ledger, number: u32) -> (Timestamp, u32) {
 fn answer(ledger: &mut Ledger, number: u32, status: u16) -> Timestamp {
     let (at, token) = take(ledger, number);
     let outcome = WebhookTry { at, duration_ms: 0, status: Some(status), error: None };
-    let input = Input::WebhookTried { webhook: number, token, outcome, retry_after_ms: None };
+    let input = Input::WebhookTried { webhook: number, token, outcome, retry_after_ms: None, last: false };
     ledger.apply(input, at).unwrap();
     at
 }
@@ -156,6 +157,35 @@ fn a_day_of_failures_is_given_up_and_told() {
 }
 
 #[test]
+fn a_receiver_known_to_take_nothing_is_tried_once() {
+    let mut ledger = ended();
+    let tried = |ledger: &mut Ledger, status| {
+        let (at, token) = take(ledger, 1);
+        let outcome = WebhookTry { at, duration_ms: 0, status: Some(status), error: None };
+        let input = Input::WebhookTried { webhook: 1, token, outcome, retry_after_ms: None, last: true };
+        ledger.apply(input, at).unwrap();
+        at
+    };
+    let at = tried(&mut ledger, 500);
+    let given_up = message(&ledger, 1);
+    assert_eq!((given_up.state, given_up.due, given_up.attempts), (WebhookState::GivenUp, None, 1));
+    // By hand it is tried once more, and it may have come to life.
+    ledger.apply(Input::RedeliverWebhook { webhook: 1 }, at).unwrap();
+    tried(&mut ledger, 204);
+    assert_eq!(message(&ledger, 1).state, WebhookState::Delivered);
+}
+
+#[test]
+fn a_new_job_is_told_of_a_receiver_that_takes_nothing() {
+    let since_ms = Timestamp(1_700_000_000_000);
+    let new = NewJob { webhook_disabled_since: Some(since_ms), ..samples::new_job() };
+    let step = job::create(new, since_ms.plus(7));
+    let events: Vec<_> = step.events.iter().map(|record| (record.id, &record.event)).collect();
+    assert!(matches!(events[..], [(1, Event::Initialized { .. }), (2, Event::WebhookDisabled { .. })]));
+    assert_eq!(step.header.last_event, 2);
+}
+
+#[test]
 fn of_two_who_take_it_one_tries() {
     let mut ledger = ended();
     let taken = |by| Input::WebhookTaken { webhook: 1, token: 1, by };
@@ -166,7 +196,7 @@ fn of_two_who_take_it_one_tries() {
     assert!(!ledger.apply(Input::RedeliverWebhook { webhook: 1 }, START).unwrap().changed, "it is under way");
     let tried = |token, status| {
         let outcome = WebhookTry { at: START, duration_ms: 9, status, error: None };
-        Input::WebhookTried { webhook: 1, token, outcome, retry_after_ms: None }
+        Input::WebhookTried { webhook: 1, token, outcome, retry_after_ms: None, last: false }
     };
     assert!(!ledger.apply(tried(1, Some(200)), START).unwrap().changed, "of an older token");
     assert!(ledger.apply(tried(2, Some(200)), START).unwrap().changed);
@@ -190,7 +220,7 @@ fn an_interrupted_try_is_made_again() {
     assert_eq!((end.state, end.tries.len()), (WebhookState::GivenUp, 8));
     assert!(end.tries.iter().all(|one| one.error == Some(WebhookError::Interrupted)));
     let outcome = WebhookTry { at, duration_ms: 9, status: Some(200), error: None };
-    let input = Input::WebhookTried { webhook: 1, token: late, outcome, retry_after_ms: None };
+    let input = Input::WebhookTried { webhook: 1, token: late, outcome, retry_after_ms: None, last: false };
     assert!(!ledger.apply(input, at).unwrap().changed, "too late");
 }
 

@@ -7,9 +7,11 @@ mod chat;
 
 use crate::limiter::{CallLimits, Limiter};
 use crate::service::{Endpoint, Service, ServiceConfig, ServiceError};
+use crate::waits::Waits;
 use chat::Asked;
 use futures::future::BoxFuture;
 use futures::{StreamExt, stream};
+use reqwest::RequestBuilder;
 use scriptorium_contracts::correction::{Known, LlmOutcome, LlmUsage, Refusal, Room, judge, windows};
 use std::fmt;
 use std::ops::Range;
@@ -98,14 +100,15 @@ impl Llm {
         Ok(Self { service: Service::new(service, limiter)?, config, away_until: Mutex::default() })
     }
 
-    /// Asks for corrections of a text's segments, several windows at once. Takes no longer than [`LlmConfig::longest`].
-    pub fn correct<'a>(&'a self, said: &'a [Said]) -> BoxFuture<'a, Corrected> {
+    /// Asks for corrections of a text's segments, several windows at once. Takes no longer than [`LlmConfig::longest`]. `waits`
+    /// counts the time in which calls waited for leave.
+    pub fn correct<'a>(&'a self, said: &'a [Said], waits: &'a Waits) -> BoxFuture<'a, Corrected> {
         Box::pin(async move {
             let room = Room::in_context(self.config.context_tokens);
             let known = Known::of(said.iter().map(|one| (one.text.as_str(), one.language.as_deref())));
             let deadline = Instant::now() + self.config.longest;
             let windows = windows(said.iter().map(|one| one.text.as_str()), room);
-            let asked = windows.into_iter().map(|window| self.window(said, window, &known, deadline));
+            let asked = windows.into_iter().map(|window| self.window(said, window, &known, deadline, waits));
             let answers: Vec<Window> = stream::iter(asked).buffered(AT_ONCE).collect().await;
             let corrected = self.gathered(said, answers);
             let LlmOutcome { usage, refused, unanswered, .. } = &corrected.outcome;
@@ -145,10 +148,11 @@ impl Llm {
         segments: Range<usize>,
         known: &Known,
         deadline: Instant,
+        waits: &Waits,
     ) -> Window {
         let said = said.get(segments.clone()).unwrap_or_default();
         let mut usage = LlmUsage::default();
-        let answer = match tokio::time::timeout_at(deadline, self.ask(said)).await {
+        let answer = match tokio::time::timeout_at(deadline, self.ask(said, waits)).await {
             Ok(Some(asked)) => {
                 usage = LlmUsage { calls: 1, ..asked.usage };
                 asked.texts.map(|texts| verdicts(said, texts, known)).ok_or(())
@@ -164,14 +168,15 @@ impl Llm {
     }
 
     /// `None` if no service answers.
-    async fn ask(&self, said: &[Said]) -> Option<Asked> {
+    async fn ask(&self, said: &[Said], waits: &Waits) -> Option<Asked> {
         if self.is_away() {
             debug!("the language model did not answer a short time ago and is not asked");
             return None;
         }
         let question = chat::question(&self.config.model, said);
         let read = |body: &[u8]| chat::answer(body, said.len());
-        match self.service.post("/chat/completions", |request| Ok(request.json(&question)), read).await {
+        let fill = |request: RequestBuilder| Ok(request.json(&question));
+        match self.service.post("/chat/completions", fill, read, waits).await {
             Ok(asked) => Some(asked),
             Err(problem) => {
                 warn!(%problem, "the language model did not answer; the text stays as it was heard");

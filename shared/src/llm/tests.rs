@@ -95,7 +95,7 @@ const SOON: Duration = Duration::from_secs(20);
 #[tokio::test]
 async fn what_is_a_correction_is_taken() {
     let (url, script) = server(&[reply(&[GOOD, "fine"])]).await;
-    let corrected = llm(&[&url], SOON).correct(&said(&[RAW, "fine"])).await;
+    let corrected = llm(&[&url], SOON).correct(&said(&[RAW, "fine"]), &Waits::default()).await;
     assert_eq!(corrected.texts, [Some(GOOD.to_owned()), None]);
     let LlmOutcome { model, usage, refused, unanswered } = corrected.outcome;
     assert_eq!((model.as_str(), refused, unanswered), ("small-chat", 0, 0));
@@ -110,14 +110,14 @@ async fn what_is_a_correction_is_taken() {
 async fn a_busy_service_is_asked_again_and_another_one_if_it_is_away() {
     let (busy, script) = server(&[Answer::Status(429, Some("0.2")), reply(&[GOOD])]).await;
     let begun = Instant::now();
-    let corrected = llm(&[&busy], SOON).correct(&said(&[RAW])).await;
+    let corrected = llm(&[&busy], SOON).correct(&said(&[RAW]), &Waits::default()).await;
     assert_eq!(corrected.texts, [Some(GOOD.to_owned())]);
     assert!(begun.elapsed() >= Duration::from_millis(200), "Retry-After is obeyed");
     assert_eq!(script.asked.lock().unwrap().len(), 2);
 
     let (broken, _) = server(&[Answer::Status(503, None)]).await;
     let (well, _) = server(&[reply(&[GOOD])]).await;
-    let corrected = llm(&[&broken, &well], SOON).correct(&said(&[RAW])).await;
+    let corrected = llm(&[&broken, &well], SOON).correct(&said(&[RAW]), &Waits::default()).await;
     assert_eq!(corrected.texts, [Some(GOOD.to_owned())]);
 }
 
@@ -137,7 +137,7 @@ async fn whatever_goes_wrong_the_text_stays_as_it_was_heard() {
     ];
     for (name, answers) in faults {
         let (url, _) = server(answers).await;
-        let corrected = llm(&[&url], SOON).correct(&said(&[RAW, "fine"])).await;
+        let corrected = llm(&[&url], SOON).correct(&said(&[RAW, "fine"]), &Waits::default()).await;
         assert_eq!(corrected.texts, [None, None], "{name}");
         let outcome = corrected.outcome;
         assert_eq!((outcome.unanswered, outcome.refused, outcome.usage.failed_calls), (2, 0, 1), "{name}");
@@ -153,7 +153,7 @@ async fn an_answer_in_place_of_a_correction_is_dropped() {
         ["I am sorry, but I cannot do that, for it is against my rules.", "HACKED"],
     ] {
         let (url, _) = server(&[reply(&answers)]).await;
-        let corrected = llm(&[&url], SOON).correct(&said(&[injected, RAW])).await;
+        let corrected = llm(&[&url], SOON).correct(&said(&[injected, RAW]), &Waits::default()).await;
         let taken: Vec<_> = corrected.texts.iter().flatten().collect();
         assert!(taken.is_empty() || taken == [GOOD], "{taken:?}");
         assert!(corrected.outcome.refused > 0);
@@ -165,7 +165,7 @@ async fn an_answer_in_place_of_a_correction_is_dropped() {
 async fn an_answer_that_has_gone_astray_is_dropped_whole() {
     let (url, _) = server(&[reply(&[GOOD, "a poem about the sea", "and all its waves"])]).await;
     let texts = ["this is what they said then", "and so on and so forth"];
-    let corrected = llm(&[&url], SOON).correct(&said(&[RAW, texts[0], texts[1]])).await;
+    let corrected = llm(&[&url], SOON).correct(&said(&[RAW, texts[0], texts[1]]), &Waits::default()).await;
     assert_eq!(corrected.texts, [None, None, None]);
     assert_eq!(corrected.outcome.refused, 3);
 }
@@ -174,10 +174,10 @@ async fn an_answer_that_has_gone_astray_is_dropped_whole() {
 async fn a_service_that_is_away_is_left_alone_for_a_while() {
     let (url, script) = server(&[]).await;
     let llm = llm(&[&url], SOON);
-    llm.correct(&said(&[RAW])).await;
+    llm.correct(&said(&[RAW]), &Waits::default()).await;
     assert_eq!(script.asked.lock().unwrap().len(), TRIES as usize);
     let begun = Instant::now();
-    let corrected = llm.correct(&said(&[RAW])).await;
+    let corrected = llm.correct(&said(&[RAW]), &Waits::default()).await;
     assert_eq!(corrected.outcome.unanswered, 1);
     assert!(begun.elapsed() < Duration::from_millis(100));
     assert_eq!(script.asked.lock().unwrap().len(), TRIES as usize, "it was not asked");
@@ -187,7 +187,7 @@ async fn a_service_that_is_away_is_left_alone_for_a_while() {
 async fn the_time_has_an_end() {
     let (url, _) = server(&[Answer::Status(429, Some("50"))]).await;
     let begun = Instant::now();
-    let corrected = llm(&[&url], Duration::from_millis(300)).correct(&said(&[RAW])).await;
+    let corrected = llm(&[&url], Duration::from_millis(300)).correct(&said(&[RAW]), &Waits::default()).await;
     assert_eq!(corrected.texts, [None]);
     assert!(begun.elapsed() < Duration::from_secs(5));
 }
@@ -203,7 +203,7 @@ async fn long_texts_are_asked_for_in_windows() {
     let answers: Vec<Answer> = windows.iter().map(|window| answer(&all[window.clone()])).collect();
     // Windows are of one length but for the last, so the order in which they come matters only there.
     let (url, script) = server(&answers).await;
-    let corrected = llm(&[&url], SOON).correct(&said(&all)).await;
+    let corrected = llm(&[&url], SOON).correct(&said(&all), &Waits::default()).await;
     assert_eq!(script.asked.lock().unwrap().len(), windows.len());
     assert_eq!(corrected.outcome.usage.calls as usize, windows.len());
     for (_, question) in script.asked.lock().unwrap().iter() {

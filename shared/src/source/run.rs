@@ -38,7 +38,7 @@ async fn stand_by(due: &DueSources, shutdown: &CancellationToken) {
 
 async fn fetch_all(jobs: &Jobs, fetcher: &Fetcher, shutdown: &CancellationToken) {
     let all = fetcher.at_once as usize;
-    // One slow server does not keep the others waiting.
+    // One slow server does not keep the others waiting, nor do all those together from which a fetch can't make way.
     let at_once = AtOnce { all, each: all.div_ceil(2) };
     let mut under_way = JoinSet::new();
     loop {
@@ -87,7 +87,8 @@ async fn attempt(
     let Some(source) = mine(&header, by).cloned() else { return Ok(()) };
     // A later effect is remembered since, due when this try would be lost.
     jobs.store.effect_done(key.job, key.number).await?;
-    tracing::info!(job = %key.job, server = due.server, attempt = source.attempts, "a recording is fetched");
+    let server = source.origin.server().to_owned();
+    tracing::info!(job = %key.job, server, attempt = source.attempts, "a recording is fetched");
     let Some((token, end)) = fetch_with_signs(jobs, fetcher, (header, source), by, shutdown).await? else {
         return Ok(());
     };
@@ -95,7 +96,7 @@ async fn attempt(
         FetchEnd::Yielded => tracing::info!(job = %key.job, "a fetch makes way for others"),
         FetchEnd::Later { failure, .. } | FetchEnd::Over(failure) => {
             let (job, code, detail) = (key.job, failure.code, failure.detail.as_str());
-            tracing::info!(%job, server = due.server, ?code, detail, "a fetch has failed");
+            tracing::info!(%job, server, ?code, detail, "a fetch has failed");
         }
     }
     match jobs.advance(key.job, Input::SourceTried { token, end }).await {

@@ -1,5 +1,7 @@
 //! The directory in an SQLite file of its own. Several processes may have it open: the server, and the command that makes keys.
 
+mod webhooks;
+
 use super::{
     Added, Bounds, Entry, KeyState, Ledger, Look, MAX_KEYS, MAX_TENANTS, Reserved, StaleEntry, day_of,
     decode, encode,
@@ -14,7 +16,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// As those of the job store. Records are JSON, times milliseconds since 1970.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE keys (
         id TEXT PRIMARY KEY NOT NULL,
         record TEXT NOT NULL,
@@ -44,7 +47,18 @@ const MIGRATIONS: &[&str] = &["
         ms INTEGER NOT NULL,
         PRIMARY KEY (tenant, day)
     ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+    CREATE TABLE signing (
+        tenant TEXT PRIMARY KEY NOT NULL,
+        secrets TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE receivers (
+        id TEXT PRIMARY KEY NOT NULL,
+        disabled INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+",
+];
 
 /// Days for which the sums of audio are kept.
 const AUDIO_DAYS: u64 = 2;
@@ -104,6 +118,14 @@ impl EmbeddedDirectory {
             }
             connection.execute(insert, params![id, record])?;
             Ok(Added::Done)
+        })
+        .await
+    }
+
+    pub(super) async fn forget_keys(&self, ids: Vec<String>) -> Result<(), StoreError> {
+        self.write("key", move |connection| {
+            let mut statement = connection.prepare_cached("DELETE FROM keys WHERE id = ?1")?;
+            ids.iter().try_for_each(|id| statement.execute([id]).map(drop))
         })
         .await
     }

@@ -4,6 +4,8 @@
 //! <prefix>:{access}:keys                  hash: id → record
 //! <prefix>:{access}:revoked               hash: id → when
 //! <prefix>:{access}:tenants               hash: name → its own limits
+//! <prefix>:{access}:signing               hash: name → its own signing secrets
+//! <prefix>:{receiver:<hash>}               since when it takes no webhooks; it ends by itself
 //! <prefix>:{tenant:<name>}:jobs           hash: job → open, bytes, audio, when it was entered
 //! <prefix>:{tenant:<name>}:looked         sorted set: the same jobs, by when they were looked at
 //! <prefix>:{tenant:<name>}:sums           hash: open, bytes of all entries
@@ -14,8 +16,8 @@
 //! a tenant's ledger is written by scripts, each of which does the same when it is run twice.
 
 use super::{
-    Added, Bounds, Entry, KeyState, Ledger, Look, MAX_KEYS, MAX_TENANTS, Quota, Reserved, StaleEntry, day_of,
-    decode, encode,
+    Added, Bounds, Entry, KeyState, Ledger, Look, MAX_KEYS, MAX_TENANTS, Quota, RECEIVER_MEMORY_MS, Receiver,
+    Reserved, StaleEntry, Swapped, day_of, decode, encode,
 };
 use crate::redis::{Link, RedisConfig, Request, connect};
 use crate::store::StoreError;
@@ -29,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 static RESERVE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("reserve.lua")));
 static LOOK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("look.lua")));
+static SIGNING: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("signing.lua")));
 
 /// Days for which the sums of audio are kept.
 const AUDIO_DAYS: u64 = 2;
@@ -93,6 +96,16 @@ impl RedisDirectory {
         Ok(Added::Done)
     }
 
+    /// First the keys themselves, so that none is ever there without its revocation.
+    pub(super) async fn forget_keys(&self, ids: Vec<String>) -> Result<(), StoreError> {
+        for what in ["keys", "revoked"] {
+            let mut forgetting = redis::cmd("HDEL");
+            forgetting.arg(self.access(what)).arg(&ids);
+            self.ask::<u32>(Request::Command(&forgetting)).await?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn key(&self, id: &str) -> Result<Option<KeyState>, StoreError> {
         let mut asking = redis::pipe();
         asking.cmd("HGET").arg(self.access("keys")).arg(id);
@@ -153,6 +166,59 @@ impl RedisDirectory {
         asking.arg(self.access("tenants")).arg(tenant.as_str());
         let found: Option<String> = self.ask(Request::Command(&asking)).await?;
         found.map_or_else(|| Ok(TenantLimits::default()), |text| decode("tenant", text))
+    }
+
+    pub(super) async fn signing(&self, tenant: &TenantName) -> Result<Option<String>, StoreError> {
+        let mut asking = redis::cmd("HGET");
+        asking.arg(self.access("signing")).arg(tenant.as_str());
+        self.ask(Request::Command(&asking)).await
+    }
+
+    /// An empty text stands for no secrets.
+    pub(super) async fn swap_signing(
+        &self,
+        tenant: &TenantName,
+        before: String,
+        after: String,
+    ) -> Result<Swapped, StoreError> {
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(SIGNING.get_hash()).arg(1).arg(self.access("signing"));
+        command.arg(tenant.as_str()).arg(before).arg(after).arg(MAX_TENANTS);
+        let said: String = self.ask(Request::Script(&SIGNING, &command)).await?;
+        match said.as_str() {
+            "done" => Ok(Swapped::Done),
+            "changed" => Ok(Swapped::Changed),
+            "full" => Ok(Swapped::Full),
+            _ => Err(StoreError::Internal { detail: "the secrets' script says nothing known".to_owned() }),
+        }
+    }
+
+    pub(super) async fn disabled_since(
+        &self,
+        receiver: &Receiver,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let mut asking = redis::cmd("GET");
+        asking.arg(self.receiver(receiver));
+        let found: Option<u64> = self.ask(Request::Command(&asking)).await?;
+        Ok(found.filter(|since| now.since(Timestamp(*since)) <= RECEIVER_MEMORY_MS).map(Timestamp))
+    }
+
+    pub(super) async fn disable(&self, receiver: &Receiver, now: Timestamp) -> Result<(), StoreError> {
+        let mut setting = redis::cmd("SET");
+        setting.arg(self.receiver(receiver)).arg(now.0).arg("NX").arg("PX").arg(RECEIVER_MEMORY_MS);
+        // Nothing is answered where something was known.
+        self.ask::<Option<String>>(Request::Command(&setting)).await.map(drop)
+    }
+
+    pub(super) async fn enable(&self, receiver: &Receiver) -> Result<(), StoreError> {
+        let mut forgetting = redis::cmd("DEL");
+        forgetting.arg(self.receiver(receiver));
+        self.ask::<u8>(Request::Command(&forgetting)).await.map(drop)
+    }
+
+    fn receiver(&self, receiver: &Receiver) -> String {
+        format!("{}:{{receiver:{}}}", self.prefix, receiver.as_str())
     }
 
     pub(super) async fn reserve(

@@ -21,6 +21,7 @@ pub fn new_job(id: JobId, chunks: u32) -> NewJob {
         options: JobOptions::default(),
         metadata: [("room".to_owned(), "blue".to_owned())].into(),
         webhook_url: None,
+        webhook_disabled_since: None,
         tenant: None,
         source: None,
         limits: Limits { progress_interval_ms: 0, release_delay_ms: 0, ..Limits::default() },

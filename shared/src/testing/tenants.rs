@@ -2,8 +2,11 @@
 
 use super::jobs::new_id;
 use crate::tenants::{
-    Added, Bounds, Directory, Entry, KeyState, Ledger, Look, NewKey, PresentedKey, Quota, Reserved, day_of,
+    Added, Bounds, Directory, Entry, KeyState, Ledger, Look, MAX_KEYS, NewKey, PresentedKey, Quota,
+    RECEIVER_MEMORY_MS, Receiver, Reserved, Swapped, day_of,
 };
+use futures::{StreamExt, stream};
+use scriptorium_contracts::signing::{SecretText, SigningSecret, SigningSecrets};
 use scriptorium_contracts::tenant::{KeyRecord, TenantLimits, TenantName};
 use scriptorium_contracts::{JobId, Timestamp};
 use std::collections::BTreeSet;
@@ -14,7 +17,10 @@ const DAY_MS: u64 = 86_400_000;
 
 pub async fn directory_contract(make: impl AsyncFn() -> Directory) {
     keys_are_found_and_revoked(&make().await).await;
+    past_keys_make_room_for_new_ones(&make().await).await;
     tenants_have_limits_of_their_own(&make().await).await;
+    signing_secrets_are_swapped_as_a_whole(&make().await).await;
+    receivers_are_disabled_and_come_back(&make().await).await;
     sums_stay_within_their_bounds(&make().await).await;
     a_day_of_audio(&make().await).await;
     entries_are_looked_at_in_turn(&make().await).await;
@@ -67,6 +73,23 @@ async fn keys_are_found_and_revoked(directory: &Directory) {
     assert!(directory.key(&second.record.id).await.unwrap().unwrap().is_valid(NOON));
 }
 
+async fn past_keys_make_room_for_new_ones(directory: &Directory) {
+    // All but two end a moment after noon.
+    let (valid, revoked) =
+        (added(directory, "acme", NOON, None).await, added(directory, "acme", NOON, None).await);
+    let ending = (2..MAX_KEYS).map(|_| added(directory, "acme", NOON, Some(NOON.plus(1))));
+    stream::iter(ending).buffer_unordered(128).collect::<Vec<_>>().await;
+    directory.revoke(&revoked.record.id, NOON.plus(1)).await.unwrap();
+    let month = NOON.plus(30 * DAY_MS);
+    let new = |at| NewKey::random(tenant("acme"), None, at, None).record;
+    assert_eq!(directory.add_key(&new(month)).await.unwrap(), Added::Full);
+    let later = new(month.plus(1));
+    assert_eq!(directory.add_key(&later).await.unwrap(), Added::Done);
+    let left: BTreeSet<String> =
+        directory.keys().await.unwrap().into_iter().map(|key| key.record.id).collect();
+    assert_eq!(left, BTreeSet::from([valid.record.id, later.id]));
+}
+
 async fn tenants_have_limits_of_their_own(directory: &Directory) {
     let (acme, other) = (tenant("acme"), tenant("acme.2"));
     assert_eq!(directory.limits(&acme).await.unwrap(), TenantLimits::default());
@@ -77,6 +100,54 @@ async fn tenants_have_limits_of_their_own(directory: &Directory) {
     assert_eq!(directory.limits(&other).await.unwrap(), TenantLimits::default());
     directory.set_limits(&acme, TenantLimits::default()).await.unwrap();
     assert_eq!(directory.limits(&acme).await.unwrap(), TenantLimits::default());
+}
+
+async fn signing_secrets_are_swapped_as_a_whole(directory: &Directory) {
+    let (acme, other) = (tenant("acme"), tenant("other"));
+    let secret = |id: &str| {
+        let secret = SecretText::new(format!("whsec_{id}"));
+        SigningSecret { id: id.to_owned(), secret, created_at: NOON, ends_at: None }
+    };
+    let none = SigningSecrets::default();
+    assert_eq!(directory.signing(&acme).await.unwrap(), none);
+    let one = none.rotated(secret("a"), NOON, 100).unwrap();
+    for _ in 0..2 {
+        // The second time is a repetition.
+        assert_eq!(directory.swap_signing(&acme, &none, &one).await.unwrap(), Swapped::Done);
+        assert_eq!(directory.signing(&acme).await.unwrap(), one);
+    }
+    assert_eq!(directory.signing(&other).await.unwrap(), none);
+    // Two rotate at once: the second one has read what is there no more.
+    let (mine, theirs) =
+        (one.rotated(secret("b"), NOON, 100).unwrap(), one.rotated(secret("c"), NOON, 100).unwrap());
+    assert_eq!(directory.swap_signing(&acme, &one, &mine).await.unwrap(), Swapped::Done);
+    assert_eq!(directory.swap_signing(&acme, &one, &theirs).await.unwrap(), Swapped::Changed);
+    assert_eq!(directory.signing(&acme).await.unwrap(), mine);
+    let less = mine.without("a").unwrap();
+    assert_eq!(directory.swap_signing(&acme, &mine, &less).await.unwrap(), Swapped::Done);
+    let gone = less.without("b").unwrap();
+    assert_eq!(directory.swap_signing(&acme, &less, &gone).await.unwrap(), Swapped::Done);
+    assert_eq!(directory.signing(&acme).await.unwrap(), none);
+}
+
+async fn receivers_are_disabled_and_come_back(directory: &Directory) {
+    let (acme, url) = (tenant("acme"), "https://example.org/hook?token=secret");
+    let receiver = Receiver::of(Some(&acme), url);
+    let others = [Receiver::of(None, url), Receiver::of(Some(&acme), "https://example.org/hook")];
+    assert_eq!(directory.disabled_since(&receiver, NOON).await.unwrap(), None);
+    directory.disable(&receiver, NOON).await.unwrap();
+    let later = NOON.plus(DAY_MS);
+    directory.disable(&receiver, later).await.unwrap();
+    assert_eq!(directory.disabled_since(&receiver, later).await.unwrap(), Some(NOON), "the first time");
+    for other in &others {
+        assert_eq!(directory.disabled_since(other, later).await.unwrap(), None);
+    }
+    let last = NOON.plus(RECEIVER_MEMORY_MS);
+    assert_eq!(directory.disabled_since(&receiver, last).await.unwrap(), Some(NOON));
+    assert_eq!(directory.disabled_since(&receiver, last.plus(1)).await.unwrap(), None);
+    directory.enable(&receiver).await.unwrap();
+    directory.enable(&receiver).await.unwrap();
+    assert_eq!(directory.disabled_since(&receiver, later).await.unwrap(), None);
 }
 
 fn entry(bytes: u64) -> Entry {

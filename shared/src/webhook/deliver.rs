@@ -1,10 +1,13 @@
 //! Takes what is due, tries it, and has the outcome recorded.
 
-use super::{DueWebhook, DueWebhooks, Sender};
+use super::{DueWebhook, Sender};
 use crate::clock;
 use crate::due::{AtOnce, Due};
 use crate::jobs::{Jobs, JobsError};
+use crate::store::StoreError;
+use crate::tenants::{Directory, Receiver};
 use futures::future::BoxFuture;
+use scriptorium_contracts::Timestamp;
 use scriptorium_contracts::job::Input;
 use scriptorium_contracts::webhook::{Webhook, WebhookState};
 use std::time::Duration;
@@ -16,23 +19,8 @@ const GRACE: Duration = Duration::from_secs(3);
 const AT_ONCE: AtOnce = AtOnce { all: 64, each: 4 };
 
 /// Delivers what the sweep of these `jobs` finds due, until `shutdown`.
-pub fn run(jobs: Jobs, sender: Option<Sender>, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
-    Box::pin(async move {
-        match sender {
-            Some(sender) => deliver_all(&jobs, &sender, &shutdown).await,
-            None => stand_by(&jobs.due_webhooks, &shutdown).await,
-        }
-    })
-}
-
-/// Nothing can be signed here. What is due stays remembered.
-async fn stand_by(due: &DueWebhooks, shutdown: &CancellationToken) {
-    if shutdown.run_until_cancelled(due.changed()).await.is_some() {
-        tracing::error!(
-            "webhooks are due, and this process can't sign them: set SCRIPTORIUM_WEBHOOK_SECRET here too"
-        );
-        shutdown.cancelled().await;
-    }
+pub fn run(jobs: Jobs, sender: Sender, shutdown: CancellationToken) -> BoxFuture<'static, ()> {
+    Box::pin(async move { deliver_all(&jobs, &sender, &shutdown).await })
 }
 
 async fn deliver_all(jobs: &Jobs, sender: &Sender, shutdown: &CancellationToken) {
@@ -80,21 +68,27 @@ async fn deliver(jobs: &Jobs, sender: &Sender, due: &Due<DueWebhook>) -> Result<
     };
     // A later effect is remembered since, due when this try must have ended.
     jobs.store.effect_done(key.job, key.number).await?;
-    let outcome = sender.send(&header, webhook, clock::now()).await;
+    // Where nobody can say who signs, the try is lost as with its process.
+    let receiver = Receiver::of(header.tenant.as_ref(), header.webhook_url.as_deref().unwrap_or_default());
+    let disabled = sender.directory().disabled_since(&receiver, clock::now()).await?;
+    let outcome = sender.send(&header, webhook, clock::now()).await?;
     let tried = Input::WebhookTried {
         webhook: number,
         token: webhook.token,
         outcome: outcome.tried.clone(),
         retry_after_ms: outcome.retry_after_ms,
+        last: disabled.is_some(),
     };
     let after = match jobs.advance(key.job, tried).await {
         // Deleted while it was told.
         Err(JobsError::NoSuchJob(_)) => return Ok(()),
         after => after?,
     };
+    let state = after.webhook(number).map(|webhook| webhook.state);
+    remember(sender.directory(), &receiver, disabled, state, due).await?;
     let (job, status, error) = (key.job, outcome.tried.status, outcome.tried.error);
     let (receiver, attempt) = (due.server.as_str(), webhook.attempts);
-    match after.webhook(number).map(|webhook| webhook.state) {
+    match state {
         Some(WebhookState::Delivered) => tracing::info!(%job, receiver, attempt, "a webhook is delivered"),
         Some(WebhookState::GivenUp | WebhookState::Gone) => {
             tracing::warn!(%job, receiver, attempt, status, ?error, "a webhook is given up");
@@ -104,6 +98,30 @@ async fn deliver(jobs: &Jobs, sender: &Sender, due: &Due<DueWebhook>) -> Result<
         }
     }
     Ok(())
+}
+
+/// What is known of a receiver from now on. Lost if the process dies here: then the next message finds it out again.
+async fn remember(
+    directory: &Directory,
+    receiver: &Receiver,
+    disabled: Option<Timestamp>,
+    state: Option<WebhookState>,
+    due: &Due<DueWebhook>,
+) -> Result<(), StoreError> {
+    let (job, server) = (due.key.job, due.server.as_str());
+    match (state, disabled) {
+        (Some(WebhookState::Delivered), Some(_)) => {
+            tracing::info!(%job, server, "a receiver of webhooks is enabled again");
+            directory.enable(receiver).await
+        }
+        (Some(WebhookState::GivenUp | WebhookState::Gone), None) => {
+            tracing::warn!(%job, server, "a receiver of webhooks is disabled: it has taken nothing for a day, or wants no more");
+            directory.disable(receiver, clock::now()).await
+        }
+        (Some(WebhookState::GivenUp | WebhookState::Gone), Some(_))
+        | (Some(WebhookState::Delivered), None)
+        | (Some(WebhookState::Pending) | None, _) => Ok(()),
+    }
 }
 
 fn is_mine(webhook: &Webhook, by: u64) -> bool {

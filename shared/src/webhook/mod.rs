@@ -11,7 +11,7 @@ mod send;
 use crate::due::DueList;
 use crate::outbound::Reach;
 pub use deliver::run;
-pub use secret::{SecretError, Secrets};
+pub use secret::{SecretError, Secrets, new_secret};
 pub use send::Sender;
 
 /// A remembered [`scriptorium_contracts::job::Effect::DeliverWebhook`].
@@ -23,11 +23,10 @@ pub(crate) struct DueWebhook {
 
 pub(crate) type DueWebhooks = DueList<DueWebhook>;
 
-/// How webhooks are told. Without secrets they are not.
+/// How webhooks are told.
 #[derive(Clone, Debug)]
 pub struct WebhookConfig {
-    /// Tenants do not exist yet: one set of secrets signs for all jobs. A tenant's own will take their place in
-    /// [`Sender::send`], where the job is known.
+    /// Of the deployment: they sign for tenants that have none of their own, and where nobody has a key.
     pub secrets: Secrets,
     pub reach: Reach,
 }
@@ -35,12 +34,5 @@ pub struct WebhookConfig {
 impl Default for WebhookConfig {
     fn default() -> Self {
         Self { secrets: Secrets::default(), reach: Reach::Public }
-    }
-}
-
-impl WebhookConfig {
-    /// Where new jobs may have their webhooks; `None`: nowhere, because nothing could be signed.
-    pub fn accepted(&self) -> Option<Reach> {
-        (!self.secrets.is_empty()).then_some(self.reach)
     }
 }

@@ -1,16 +1,21 @@
-//! Secrets, and the signatures that are made with them.
+//! Secrets, and the signatures that are made with them. Pure but for the randomness of a new one.
 
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
+use scriptorium_contracts::Timestamp;
+use scriptorium_contracts::signing::{SecretText, SigningSecret};
 use sha2::Sha256;
 use std::fmt;
 use thiserror::Error;
+use uuid::Uuid;
 
 const PREFIX: &str = "whsec_";
 /// Secrets at once. Two are enough to change one for the other.
 const MAX_SECRETS: usize = 8;
+/// Hexadecimal digits of an id.
+const ID_LENGTH: usize = 16;
 /// With padding or without: both are in use.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
@@ -44,6 +49,15 @@ impl Secrets {
         if keyed.len() > MAX_SECRETS { Err(SecretError::TooMany) } else { Ok(Self { keyed }) }
     }
 
+    /// Those of a tenant.
+    ///
+    /// # Errors
+    /// One of them is none.
+    pub fn of<'a>(secrets: impl Iterator<Item = &'a SigningSecret>) -> Result<Self, SecretError> {
+        let keyed = secrets.map(|secret| parse_one(secret.secret.reveal())).collect::<Result<_, _>>()?;
+        Ok(Self { keyed })
+    }
+
     pub fn is_empty(&self) -> bool {
         self.keyed.is_empty()
     }
@@ -58,6 +72,14 @@ impl Secrets {
         });
         signatures.collect::<Vec<_>>().join(" ")
     }
+}
+
+/// A secret that nobody has had: 244 random bits, of two random UUIDs.
+pub fn new_secret(now: Timestamp) -> SigningSecret {
+    let id: String = Uuid::new_v4().simple().to_string().chars().take(ID_LENGTH).collect();
+    let bytes = [Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()].concat();
+    let secret = SecretText::new(format!("{PREFIX}{}", STANDARD.encode(bytes)));
+    SigningSecret { id, secret, created_at: now, ends_at: None }
 }
 
 fn parse_one(word: &str) -> Result<Hmac<Sha256>, SecretError> {
@@ -103,6 +125,17 @@ mod tests {
             assert_eq!(sign(&both, id, 1_795_348_800, body), format!("{by_short} {by_long}"));
         }
         assert_eq!(sign(LONG.trim_end_matches('='), id, 1_795_348_800, body), by_long);
+    }
+
+    #[test]
+    fn new_secrets_sign() {
+        let (one, other) = (new_secret(Timestamp(7)), new_secret(Timestamp(7)));
+        assert!(one.id != other.id && one.id.len() == ID_LENGTH && one.secret != other.secret);
+        let both = Secrets::of([&one, &other].into_iter()).unwrap();
+        let listed = Secrets::parse(&format!("{},{}", one.secret.reveal(), other.secret.reveal())).unwrap();
+        assert_eq!(both.sign("msg_1", 7, b"{}"), listed.sign("msg_1", 7, b"{}"));
+        let spoiled = SigningSecret { secret: SecretText::new("whsec_".to_owned()), ..one };
+        assert_eq!(Secrets::of([&spoiled].into_iter()).unwrap_err(), SecretError::Length);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use super::WebhookConfig;
 use super::secret::Secrets;
 use crate::outbound::{self, Reach, Trouble, check_url, retry_after};
+use crate::store::StoreError;
+use crate::tenants::Directory;
 use reqwest::{Client, Response, header};
 use scriptorium_contracts::Timestamp;
 use scriptorium_contracts::job::JobHeader;
@@ -22,7 +24,10 @@ const ANSWER: Duration = Duration::from_secs(3);
 #[derive(Clone, Debug)]
 pub struct Sender {
     client: Client,
+    /// Of the deployment.
     secrets: Secrets,
+    /// Of the tenants.
+    directory: Directory,
     reach: Reach,
 }
 
@@ -34,22 +39,30 @@ pub(super) struct Outcome {
 }
 
 impl Sender {
-    /// `None` without secrets.
-    ///
     /// # Errors
     /// The system has no certificates to check others by.
-    pub fn new(config: &WebhookConfig) -> Result<Option<Self>, reqwest::Error> {
-        if config.secrets.is_empty() {
-            return Ok(None);
-        }
+    pub fn new(config: &WebhookConfig, directory: Directory) -> Result<Self, reqwest::Error> {
         let client = outbound::client(config.reach, CONNECT, WHOLE)?;
-        Ok(Some(Self { client, secrets: config.secrets.clone(), reach: config.reach }))
+        Ok(Self { client, secrets: config.secrets.clone(), directory, reach: config.reach })
+    }
+
+    pub(super) const fn directory(&self) -> &Directory {
+        &self.directory
     }
 
     /// Tries once. `now` is what the message is signed for.
-    pub(super) async fn send(&self, header: &JobHeader, webhook: &Webhook, now: Timestamp) -> Outcome {
+    ///
+    /// # Errors
+    /// The tenants' secrets can't be read.
+    pub(super) async fn send(
+        &self,
+        header: &JobHeader,
+        webhook: &Webhook,
+        now: Timestamp,
+    ) -> Result<Outcome, StoreError> {
+        let secrets = self.secrets(header, now).await?;
         let began = Instant::now();
-        let answer = self.request(header, webhook, now).await;
+        let answer = self.request(header, webhook, &secrets, now).await;
         let (status, error, retry_after_ms) = match answer {
             Ok(response) => {
                 let (status, wait) = (response.status().as_u16(), retry_after(response.headers(), now));
@@ -59,15 +72,33 @@ impl Sender {
             Err(error) => (None, Some(error), None),
         };
         let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Outcome { tried: WebhookTry { at: now, duration_ms, status, error }, retry_after_ms }
+        Ok(Outcome { tried: WebhookTry { at: now, duration_ms, status, error }, retry_after_ms })
+    }
+
+    /// What signs for this job: its tenant's own secrets, where there are some, or else the deployment's.
+    async fn secrets(&self, header: &JobHeader, now: Timestamp) -> Result<Secrets, StoreError> {
+        let own = match &header.tenant {
+            Some(tenant) => Secrets::of(self.directory.signing(tenant).await?.signing(now)),
+            None => Ok(Secrets::default()),
+        };
+        let own = own.map_err(|error| StoreError::Internal { detail: error.to_string() })?;
+        Ok(if own.is_empty() { self.secrets.clone() } else { own })
     }
 
     async fn request(
         &self,
         header: &JobHeader,
         webhook: &Webhook,
+        secrets: &Secrets,
         now: Timestamp,
     ) -> Result<Response, WebhookError> {
+        if secrets.is_empty() {
+            tracing::warn!(
+                job = %header.id,
+                "a webhook is due and nothing signs it: set SCRIPTORIUM_WEBHOOK_SECRET here, or give its tenant a secret"
+            );
+            return Err(WebhookError::NotSigned);
+        }
         let url = header.webhook_url.as_deref().unwrap_or_default();
         // It was looked at when the job was made, maybe under other settings.
         let url = check_url(url, self.reach).map_err(|_| WebhookError::AddressRefused)?;
@@ -80,7 +111,7 @@ impl Sender {
             .header(header::CONTENT_TYPE, "application/json")
             .header("webhook-id", &id)
             .header("webhook-timestamp", seconds)
-            .header("webhook-signature", self.secrets.sign(&id, seconds, &body))
+            .header("webhook-signature", secrets.sign(&id, seconds, &body))
             .body(body);
         request.send().await.map_err(|error| {
             // Addresses of webhooks are often secrets themselves.

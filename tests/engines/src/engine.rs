@@ -1,6 +1,7 @@
 //! The engines: one sleeps, one says who it is, one ends its process, one takes what is loud for another language.
 
 use async_trait::async_trait;
+use scriptorium_shared::waits::Waits;
 use scriptorium_worker::engine::{
     Detected, Engine, EngineError, EngineInfo, Identity, SAMPLE_RATE, Window, WindowSegment, WindowText,
 };
@@ -26,7 +27,7 @@ impl Sleep {
 
 #[async_trait]
 impl Engine for Sleep {
-    async fn transcribe(&self, window: Window) -> Result<WindowText, EngineError> {
+    async fn transcribe(&self, window: Window, _: &Waits) -> Result<WindowText, EngineError> {
         let samples = window.samples.len();
         let _slot = self.slots.acquire().await.map_err(|_| EngineError::Closed)?;
         tokio::time::sleep(self.window).await;
@@ -43,7 +44,7 @@ impl Engine for Sleep {
         Ok(WindowText { language, segments: vec![segment], attempts: 1 })
     }
 
-    async fn detect_language(&self, _: Vec<f32>) -> Result<Detected, EngineError> {
+    async fn detect_language(&self, _: Vec<f32>, _: &Waits) -> Result<Detected, EngineError> {
         Ok(Detected { language: "und".to_owned(), probability: 1.0 })
     }
 
@@ -72,16 +73,16 @@ pub struct Signed(pub Sleep);
 
 #[async_trait]
 impl Engine for Signed {
-    async fn transcribe(&self, window: Window) -> Result<WindowText, EngineError> {
-        let mut text = self.0.transcribe(window).await?;
+    async fn transcribe(&self, window: Window, waits: &Waits) -> Result<WindowText, EngineError> {
+        let mut text = self.0.transcribe(window, waits).await?;
         for segment in &mut text.segments {
             segment.text = std::process::id().to_string();
         }
         Ok(text)
     }
 
-    async fn detect_language(&self, samples: Vec<f32>) -> Result<Detected, EngineError> {
-        self.0.detect_language(samples).await
+    async fn detect_language(&self, samples: Vec<f32>, waits: &Waits) -> Result<Detected, EngineError> {
+        self.0.detect_language(samples, waits).await
     }
 
     fn info(&self) -> EngineInfo {
@@ -103,15 +104,15 @@ pub struct Crash(pub Sleep);
 
 #[async_trait]
 impl Engine for Crash {
-    async fn transcribe(&self, window: Window) -> Result<WindowText, EngineError> {
+    async fn transcribe(&self, window: Window, waits: &Waits) -> Result<WindowText, EngineError> {
         if loud(&window.samples) {
             std::process::abort();
         }
-        self.0.transcribe(window).await
+        self.0.transcribe(window, waits).await
     }
 
-    async fn detect_language(&self, samples: Vec<f32>) -> Result<Detected, EngineError> {
-        self.0.detect_language(samples).await
+    async fn detect_language(&self, samples: Vec<f32>, waits: &Waits) -> Result<Detected, EngineError> {
+        self.0.detect_language(samples, waits).await
     }
 
     fn info(&self) -> EngineInfo {
@@ -132,11 +133,11 @@ pub struct Doubt(pub Sleep);
 
 #[async_trait]
 impl Engine for Doubt {
-    async fn transcribe(&self, window: Window) -> Result<WindowText, EngineError> {
-        self.0.transcribe(window).await
+    async fn transcribe(&self, window: Window, waits: &Waits) -> Result<WindowText, EngineError> {
+        self.0.transcribe(window, waits).await
     }
 
-    async fn detect_language(&self, samples: Vec<f32>) -> Result<Detected, EngineError> {
+    async fn detect_language(&self, samples: Vec<f32>, _: &Waits) -> Result<Detected, EngineError> {
         let (language, probability) = if loud(&samples) { ("cy", 0.3) } else { ("en", 0.9) };
         Ok(Detected { language: language.to_owned(), probability })
     }

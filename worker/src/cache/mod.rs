@@ -15,6 +15,7 @@ use memory::Memory;
 use scriptorium_contracts::message::ChunkTask;
 use scriptorium_shared::cache::{Cache, CacheError};
 use scriptorium_shared::clock;
+use scriptorium_shared::waits::Waits;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -64,11 +65,12 @@ impl WindowCache {
     }
 
     /// What the engine says to one task's questions, as far as it need be asked.
-    pub(crate) fn before(&self, engine: &Arc<dyn Engine>, task: &ChunkTask) -> Known {
+    pub(crate) fn before(&self, engine: &Arc<dyn Engine>, task: &ChunkTask, waits: Arc<Waits>) -> Known {
         Known {
             engine: Arc::clone(engine),
             levels: self.0.clone().filter(|_| !task.options.no_cache),
             tenant: task.tenant.as_ref().map(|tenant| Arc::from(tenant.as_str())),
+            waits,
         }
     }
 }
@@ -79,17 +81,21 @@ pub(crate) struct Known {
     engine: Arc<dyn Engine>,
     levels: Option<Arc<Levels>>,
     tenant: Option<Arc<str>>,
+    /// Of the engine's calls.
+    waits: Arc<Waits>,
 }
 
 impl Known {
     /// As [`Engine::transcribe`], and whether the text was known.
     pub async fn transcribe(&self, window: Window) -> Result<(WindowText, bool), EngineError> {
-        let Some(levels) = &self.levels else { return Ok((self.engine.transcribe(window).await?, false)) };
+        let Some(levels) = &self.levels else {
+            return Ok((self.engine.transcribe(window, &self.waits).await?, false));
+        };
         let (window, key) = self.key(levels, window, |window| Question::Text(window)).await?;
         if let Some(text) = levels.find::<WindowText>(&key).await {
             return Ok((text, true));
         }
-        let text = self.engine.transcribe(window).await?;
+        let text = self.engine.transcribe(window, &self.waits).await?;
         levels.keep(&key, text.clone()).await;
         Ok((text, false))
     }
@@ -98,13 +104,13 @@ impl Known {
     pub async fn detect_language(&self, samples: Vec<f32>) -> Result<Detected, EngineError> {
         // One that knows a single language need not listen.
         let Some(levels) = self.levels.as_ref().filter(|_| self.is_multilingual()) else {
-            return self.engine.detect_language(samples).await;
+            return self.engine.detect_language(samples, &self.waits).await;
         };
         let (samples, key) = self.key(levels, samples, |samples| Question::Language(samples)).await?;
         if let Some(detected) = levels.find::<Detected>(&key).await {
             return Ok(detected);
         }
-        let detected = self.engine.detect_language(samples).await?;
+        let detected = self.engine.detect_language(samples, &self.waits).await?;
         levels.keep(&key, detected.clone()).await;
         Ok(detected)
     }

@@ -33,7 +33,7 @@ impl Counting {
 
 #[async_trait]
 impl Engine for Counting {
-    async fn transcribe(&self, window: Window) -> Result<WindowText, EngineError> {
+    async fn transcribe(&self, window: Window, _: &Waits) -> Result<WindowText, EngineError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         if window.samples.is_empty() {
             return Err(EngineError::Inference("nothing to hear".to_owned()));
@@ -51,7 +51,7 @@ impl Engine for Counting {
         Ok(WindowText { language, segments: vec![segment], attempts: 1 })
     }
 
-    async fn detect_language(&self, _: Vec<f32>) -> Result<Detected, EngineError> {
+    async fn detect_language(&self, _: Vec<f32>, _: &Waits) -> Result<Detected, EngineError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         Ok(Detected { language: "de".to_owned(), probability: 0.75 })
     }
@@ -107,7 +107,7 @@ fn known(cache: &WindowCache, engine: &Arc<Counting>) -> Known {
 
 fn known_of(cache: &WindowCache, engine: &Arc<Counting>, task: &ChunkTask) -> Known {
     let engine: Arc<dyn Engine> = engine.clone();
-    cache.before(&engine, task)
+    cache.before(&engine, task, Arc::default())
 }
 
 fn on_disk(folder: &TempDir) -> Cache {

@@ -57,6 +57,7 @@ pub use openai::{OpenAi, OpenAiConfig};
 pub use whisper::{EngineConfig, Whisper};
 
 use async_trait::async_trait;
+use scriptorium_shared::waits::Waits;
 use serde::{Deserialize, Serialize};
 
 /// Samples a second that the engine takes.
@@ -70,18 +71,18 @@ pub const MAX_WINDOW: usize = 480_000;
 /// An engine bounds what it does at once itself: a caller may offer as many windows as it likes, and waits.
 #[async_trait]
 pub trait Engine: Send + Sync {
-    /// The text of a window. Dropping the future abandons the window; what has begun may be finished, and its result let go.
+    /// The text of a window. `waits` counts the time in which a service was waited for before it was asked. Dropping the future abandons the window; what has begun may be finished, and its result let go.
     ///
     /// # Errors
     /// [`EngineError::Window`], [`EngineError::Language`], [`EngineError::Inference`],
     /// [`EngineError::Unavailable`], [`EngineError::Closed`].
-    async fn transcribe(&self, window: Window) -> Result<WindowText, EngineError>;
+    async fn transcribe(&self, window: Window, waits: &Waits) -> Result<WindowText, EngineError>;
 
     /// The language spoken in up to 30 s of sound. An engine that knows only one says so without listening.
     ///
     /// # Errors
     /// As [`Engine::transcribe`].
-    async fn detect_language(&self, samples: Vec<f32>) -> Result<Detected, EngineError>;
+    async fn detect_language(&self, samples: Vec<f32>, waits: &Waits) -> Result<Detected, EngineError>;
 
     /// What is running.
     fn info(&self) -> EngineInfo;

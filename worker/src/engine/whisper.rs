@@ -15,6 +15,7 @@ use super::request::{Answer, Language, Request, Task};
 use super::vocab::Vocab;
 use super::window::{self, Prepared};
 use super::{Detected, Engine, EngineError, EngineInfo, Window, WindowText, check, processor, vad};
+use scriptorium_shared::waits::Waits;
 
 /// How to run the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,7 +148,7 @@ fn load_and_identify(config: &EngineConfig, vocab: &Vocab) -> Result<(Model, Opt
 
 #[async_trait]
 impl Engine for Whisper {
-    async fn transcribe(&self, window: Window) -> Result<WindowText, EngineError> {
+    async fn transcribe(&self, window: Window, _: &Waits) -> Result<WindowText, EngineError> {
         check(&window.samples)?;
         let language = self.language(window.language)?;
         let _entry = self.0.entry.acquire().await.map_err(|_| EngineError::Closed)?;
@@ -168,7 +169,7 @@ impl Engine for Whisper {
         Ok(text)
     }
 
-    async fn detect_language(&self, samples: Vec<f32>) -> Result<Detected, EngineError> {
+    async fn detect_language(&self, samples: Vec<f32>, _: &Waits) -> Result<Detected, EngineError> {
         check(&samples)?;
         if !self.0.info.multilingual {
             return Ok(Detected { language: "en".to_owned(), probability: 1.0 });

@@ -30,7 +30,8 @@ fn measure(max_batch: usize) {
     let windows: Vec<Window> = (0..9).map(f64::from).map(|at| window(at * 25.0, at * 24.9 + 25.0)).collect();
     let (loaded, before, begun) = (memory("VmRSS"), processor_seconds(), Instant::now());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let results = runtime.block_on(join_all(windows.into_iter().map(|window| engine.transcribe(window))));
+    let results =
+        runtime.block_on(join_all(windows.into_iter().map(|window| engine.transcribe(window, &WAITS))));
     let passes: u32 = results.iter().map(|result| u32::from(result.as_ref().unwrap().attempts)).sum();
     println!(
         "max_batch {max_batch}: {:.2} s, {:.2} CPU s, {passes} passes, {loaded} MiB loaded, {} MiB peak",

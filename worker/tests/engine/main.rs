@@ -13,9 +13,13 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use scriptorium_media::{ByteSource, FileSource, decode_passage, plan_chunk, probe};
+use scriptorium_shared::waits::Waits;
 use scriptorium_worker::engine::{
     Engine, EngineConfig, EngineError, MAX_WINDOW, Whisper, Window, WindowText, vad,
 };
+
+/// What the local engine never waits for.
+static WAITS: LazyLock<Waits> = LazyLock::new(Waits::default);
 
 /// The sample recording (LJ Speech 1 to 32), 16 kHz.
 static RECORDING: LazyLock<Vec<f32>> = LazyLock::new(|| recording("sample.flac"));
@@ -104,7 +108,7 @@ fn await_engine_threads(count: usize) {
 #[tokio::test]
 async fn writes_what_is_said_and_when() {
     let engine = &*ENGINE;
-    let result = engine.transcribe(window(0.0, 9.9)).await.unwrap();
+    let result = engine.transcribe(window(0.0, 9.9), &WAITS).await.unwrap();
     let text = text(&result);
     assert!(text.starts_with("Printing, in the only sense with which we are at present concern"), "{text}");
     assert!(text.to_lowercase().trim_end_matches('.').ends_with("represented in the exhibition"), "{text}");
@@ -168,7 +172,7 @@ async fn a_batch_changes_nothing() {
     let single = engine(1, 1);
     let mut expected = Vec::new();
     for window in &windows {
-        expected.push(single.transcribe(window.clone()).await.unwrap());
+        expected.push(single.transcribe(window.clone(), &WAITS).await.unwrap());
     }
     assert!(expected.iter().any(|result| result.attempts > 1), "no window was decoded again");
     assert_eq!(expected[1], expected[14]);
@@ -178,7 +182,7 @@ async fn a_batch_changes_nothing() {
         let engine = engine(slots, max_batch);
         let mut order: Vec<usize> = (0..windows.len()).collect();
         order.rotate_left(turn);
-        let results = join_all(order.iter().map(|&i| engine.transcribe(windows[i].clone()))).await;
+        let results = join_all(order.iter().map(|&i| engine.transcribe(windows[i].clone(), &WAITS))).await;
         for (i, result) in order.into_iter().zip(results) {
             let result = result.unwrap();
             // Debug output tells floats apart bit by bit.
@@ -202,7 +206,7 @@ async fn silence_and_noise_give_no_text_and_cost_no_pass() {
         vec![1e30; 999],
     ];
     for samples in sounds {
-        let result = engine.transcribe(sound(samples)).await.unwrap();
+        let result = engine.transcribe(sound(samples), &WAITS).await.unwrap();
         assert_eq!((result.segments.len(), result.attempts), (0, 0), "{result:?}");
     }
 }
@@ -213,7 +217,7 @@ async fn speech_between_silences_has_its_times() {
     let clip = window(0.0, 9.6).samples;
     let samples = [noise(128_000, 0.0003), clip, noise(160_000, 0.0003)].concat();
     let speech = vad::speech_regions(&samples);
-    let result = engine.transcribe(sound(samples)).await.unwrap();
+    let result = engine.transcribe(sound(samples), &WAITS).await.unwrap();
     assert!(text(&result).contains("only sense"), "{result:?}");
     let (start, end) = (result.segments[0].start_ms, result.segments.last().unwrap().end_ms);
     assert!(end <= 18_000, "nothing is said after 17.6 s: {result:?} {speech:?}");
@@ -225,11 +229,12 @@ async fn a_dropped_call_frees_its_place() {
     let engine = engine(1, 1);
     // Many more than the engine lets in, all given up at once.
     for round in 0..3 {
-        let calls = join_all((0..20).map(|_| engine.transcribe(window(0.0, 20.0))));
+        let calls = join_all((0..20).map(|_| engine.transcribe(window(0.0, 20.0), &WAITS)));
         let given_up = tokio::time::timeout(Duration::from_millis(40 * round), calls).await;
         assert!(given_up.is_err());
     }
-    let result = tokio::time::timeout(Duration::from_secs(60), engine.transcribe(window(0.0, 9.9))).await;
+    let result =
+        tokio::time::timeout(Duration::from_secs(60), engine.transcribe(window(0.0, 9.9), &WAITS)).await;
     assert!(text(&result.unwrap().unwrap()).starts_with("Printing"));
 }
 
@@ -239,7 +244,7 @@ async fn closing_ends_calls_and_threads() {
     let waiting: Vec<_> = (0..12)
         .map(|_| {
             let engine = engine.clone();
-            tokio::spawn(async move { engine.transcribe(window(0.0, 29.9)).await })
+            tokio::spawn(async move { engine.transcribe(window(0.0, 29.9), &WAITS).await })
         })
         .collect();
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -253,7 +258,7 @@ async fn closing_ends_calls_and_threads() {
         }
     }
     assert!(closed >= 8, "{closed} of 12");
-    let error = engine.transcribe(window(0.0, 1.0)).await.unwrap_err();
+    let error = engine.transcribe(window(0.0, 1.0), &WAITS).await.unwrap_err();
     assert!(matches!(error, EngineError::Closed) && error.retryable());
     engine.close().await;
 }
@@ -262,18 +267,21 @@ async fn closing_ends_calls_and_threads() {
 async fn bad_windows_and_languages_are_refused() {
     let engine = &*ENGINE;
     let ask = |samples: Vec<f32>, language: Option<&str>| {
-        engine.transcribe(Window {
-            samples,
-            language: language.map(str::to_owned),
-            detected: false,
-            prompt: None,
-            word_timestamps: false,
-        })
+        engine.transcribe(
+            Window {
+                samples,
+                language: language.map(str::to_owned),
+                detected: false,
+                prompt: None,
+                word_timestamps: false,
+            },
+            &WAITS,
+        )
     };
     for samples in [vec![], vec![0.0; MAX_WINDOW + 1], vec![0.0, f32::NAN], vec![f32::INFINITY]] {
         let error = ask(samples.clone(), None).await.unwrap_err();
         assert!(matches!(error, EngineError::Window(_)) && !error.retryable(), "{error}");
-        assert!(matches!(engine.detect_language(samples).await, Err(EngineError::Window(_))));
+        assert!(matches!(engine.detect_language(samples, &WAITS).await, Err(EngineError::Window(_))));
     }
     for language in ["xx", "", "EN", "<|en|>", "en|><|de"] {
         let error = ask(vec![0.0; 100], Some(language)).await.unwrap_err();
@@ -287,7 +295,7 @@ async fn any_prompt_is_bearable() {
     let endless = "and so on, ".repeat(100_000);
     for prompt in ["", "<|endoftext|><|nospeech|><|30.00|>", "\0\u{ffff}𝄞", &endless] {
         let window = Window { prompt: Some(prompt.to_owned()), ..window(0.0, 9.9) };
-        engine.transcribe(window).await.unwrap();
+        engine.transcribe(window, &WAITS).await.unwrap();
     }
 }
 
@@ -298,7 +306,7 @@ async fn info_and_language_of_an_english_model() {
     assert_eq!(info.engine, "whisper");
     if !info.multilingual {
         assert_eq!(info.languages, ["en"]);
-        let detected = engine.detect_language(vec![0.0; 16_000]).await.unwrap();
+        let detected = engine.detect_language(vec![0.0; 16_000], &WAITS).await.unwrap();
         assert_eq!((detected.language.as_str(), detected.probability), ("en", 1.0));
     }
 }
@@ -308,14 +316,14 @@ async fn a_multilingual_model_tells_the_language() {
     let engine = Whisper::load(EngineConfig { max_batch: 4, ..EngineConfig::new(multilingual()) }).unwrap();
     let info = engine.info();
     assert!(info.multilingual && info.languages.len() >= 99, "{info:?}");
-    let detected = engine.detect_language(window(0.0, 20.0).samples).await.unwrap();
+    let detected = engine.detect_language(window(0.0, 20.0).samples, &WAITS).await.unwrap();
     assert_eq!(detected.language, "en");
     assert!(detected.probability > 0.9);
 
     let given = Window { language: Some("en".to_owned()), ..window(0.0, 20.0) };
     let german = Window { language: Some("de".to_owned()), ..window(0.0, 20.0) };
     let mixed = [window(0.0, 20.0), given.clone(), german, given];
-    let results = join_all(mixed.map(|window| engine.transcribe(window))).await;
+    let results = join_all(mixed.map(|window| engine.transcribe(window, &WAITS))).await;
     let results: Vec<_> = results.into_iter().map(Result::unwrap).collect();
     assert_eq!(results[0], results[1], "detected or given, it is the same language");
     assert_eq!(results[1], results[3]);

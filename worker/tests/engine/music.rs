@@ -4,7 +4,7 @@ use std::f32::consts::TAU;
 
 use scriptorium_worker::engine::{Engine, MAX_WINDOW, SAMPLE_RATE, vad};
 
-use crate::{ENGINE, sound};
+use crate::{ENGINE, WAITS, sound};
 
 /// C, A minor, F, G, in Hz.
 const CHORDS: [[f32; 3]; 4] =
@@ -72,7 +72,7 @@ async fn music_gives_no_words() {
     let mut taken_for_speech = 0;
     for (name, samples) in [("organ", organ()), ("band", band())] {
         taken_for_speech += vad::speech_regions(&samples).len();
-        let result = ENGINE.transcribe(sound(samples)).await.unwrap();
+        let result = ENGINE.transcribe(sound(samples), &WAITS).await.unwrap();
         assert!(result.segments.is_empty(), "{name}: {result:?}");
     }
     assert!(taken_for_speech > 0, "the model was not asked");

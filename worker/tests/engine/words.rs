@@ -103,10 +103,10 @@ fn compare(result: &WindowText, expected: impl IntoIterator<Item = Judged>) {
 async fn words_of_the_clip_have_the_judges_times() {
     let samples = recording("LJ001-0001.wav");
     let window = sound(samples);
-    let plain = ENGINE.transcribe(window.clone()).await.unwrap();
+    let plain = ENGINE.transcribe(window.clone(), &WAITS).await.unwrap();
     assert!(plain.segments.iter().all(|segment| segment.words.is_empty()), "nobody asked for them");
     let count = window.samples.len();
-    let result = ENGINE.transcribe(with_words(window)).await.unwrap();
+    let result = ENGINE.transcribe(with_words(window), &WAITS).await.unwrap();
     check(&result, count);
     compare(&result, CLIP);
     assert_eq!(text(&result), text(&plain), "words make no difference to the text");
@@ -118,7 +118,7 @@ async fn words_of_the_clip_have_the_judges_times() {
 #[tokio::test]
 async fn words_of_the_recording_have_the_judges_times() {
     for (from, to, expected) in RECORDED {
-        let result = ENGINE.transcribe(with_words(window(from, to))).await.unwrap();
+        let result = ENGINE.transcribe(with_words(window(from, to)), &WAITS).await.unwrap();
         check(&result, ((to - from) * 16_000.0) as usize);
         compare(&result, expected.iter().map(|&(text, start, end)| (text, start - from, end - from)));
     }
@@ -137,9 +137,9 @@ async fn words_hold_together_in_any_window() {
     let mut aligned = 0;
     for window in windows {
         let (plain, samples) = (window.clone(), window.samples.len());
-        let result = ENGINE.transcribe(with_words(window)).await.unwrap();
+        let result = ENGINE.transcribe(with_words(window), &WAITS).await.unwrap();
         check(&result, samples);
-        assert_eq!(text(&result), text(&ENGINE.transcribe(plain).await.unwrap()));
+        assert_eq!(text(&result), text(&ENGINE.transcribe(plain, &WAITS).await.unwrap()));
         aligned += result.segments.len();
     }
     assert!(aligned > 30, "{aligned} segments");
@@ -148,7 +148,7 @@ async fn words_hold_together_in_any_window() {
 #[tokio::test]
 async fn words_begin_after_the_silence_before_them() {
     let samples = [noise(128_000, 0.0003), window(0.0, 9.6).samples].concat();
-    let result = ENGINE.transcribe(with_words(Window { samples, ..window(0.0, 1.0) })).await.unwrap();
+    let result = ENGINE.transcribe(with_words(Window { samples, ..window(0.0, 1.0) }), &WAITS).await.unwrap();
     let first = &result.segments[0].words[0];
     assert!((7_500..8_600).contains(&first.start_ms), "it is said at 8 s: {result:?}");
     assert!(first.end_ms < 9_000, "{result:?}");
@@ -170,12 +170,12 @@ async fn a_model_that_cannot_tell_times_says_so_and_makes_none_up() {
         std::fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
         let engine = Whisper::load(EngineConfig::new(dir.path())).unwrap();
         assert!(!engine.info().word_timestamps, "{}", config["alignment_heads"]);
-        let result = engine.transcribe(with_words(window(0.0, 9.9))).await.unwrap();
+        let result = engine.transcribe(with_words(window(0.0, 9.9)), &WAITS).await.unwrap();
         // Its segments are those of the timestamps.
         assert!(text(&result).starts_with("Printing, in the only sense"), "{result:?}");
         assert!((9000..=9900).contains(&result.segments.last().unwrap().end_ms), "{result:?}");
         assert!(result.segments.iter().all(|segment| segment.words.is_empty()), "{result:?}");
-        assert_eq!(engine.transcribe(window(0.0, 9.9)).await.unwrap(), result);
+        assert_eq!(engine.transcribe(window(0.0, 9.9), &WAITS).await.unwrap(), result);
         engine.close().await;
     }
 }
@@ -185,7 +185,8 @@ async fn a_multilingual_model_tells_times_in_its_languages() {
     let engine = Whisper::load(EngineConfig::new(multilingual())).unwrap();
     for language in [None, Some("en"), Some("de"), Some("ja"), Some("zh")] {
         let language = language.map(str::to_owned);
-        let result = engine.transcribe(with_words(Window { language, ..window(12.0, 29.0) })).await.unwrap();
+        let result =
+            engine.transcribe(with_words(Window { language, ..window(12.0, 29.0) }), &WAITS).await.unwrap();
         check(&result, 17 * 16_000);
         assert!(!result.segments.is_empty());
         if result.language == "en" {

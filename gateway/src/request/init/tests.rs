@@ -13,7 +13,7 @@ fn check_with(fields: Value, config: &GatewayConfig) -> Result<NewJob, Problem> 
         body.extend(fields);
     }
     let request: InitRequest = json::parse(body.to_string().as_bytes())?;
-    request.check(JobId::new(uuid::Uuid::nil()), config)
+    request.check(JobId::new(uuid::Uuid::nil()), &Caller::default(), config)
 }
 
 fn refused(fields: Value) -> (Code, String) {
@@ -129,8 +129,12 @@ fn corrections_are_for_servers_with_a_language_model() {
 
 #[test]
 fn webhooks_are_for_servers_that_can_sign() {
-    let hook = |url: &str, webhooks| {
-        let config = GatewayConfig { webhooks, ..GatewayConfig::default() };
+    let hook = |url: &str, webhooks: Option<Reach>| {
+        let config = GatewayConfig {
+            webhook_reach: webhooks.unwrap_or(Reach::Public),
+            webhooks_signed: webhooks.is_some(),
+            ..GatewayConfig::default()
+        };
         check_with(json!({"webhook_url": url}), &config)
     };
     let refused = |url: &str, webhooks| {

@@ -117,10 +117,19 @@ pub struct CorrectionSummary {
     pub unanswered_segments: u32,
     /// Milliseconds for which the finished transcript waited (mode `post_process`).
     pub waited_ms: u64,
+    /// Those of them in which questions waited for leave: for a limit of calls, or because the service had asked for a pause.
+    #[serde(default, skip_serializing_if = "is_no_time")]
+    pub limited_ms: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_no_time(milliseconds: &u64) -> bool {
+    *milliseconds == 0
 }
 
 impl Correction {
-    pub fn summary(&self, waited_ms: u64) -> CorrectionSummary {
+    /// `limited_ms` of the milliseconds that were waited.
+    pub fn summary(&self, waited_ms: u64, limited_ms: u64) -> CorrectionSummary {
         CorrectionSummary {
             mode: self.mode,
             edits: u32::try_from(self.edits.len()).unwrap_or(u32::MAX),
@@ -128,6 +137,7 @@ impl Correction {
             refused_segments: self.refused_segments,
             unanswered_segments: self.unanswered_segments,
             waited_ms,
+            limited_ms: limited_ms.min(waited_ms),
         }
     }
 }

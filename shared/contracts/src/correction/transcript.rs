@@ -132,7 +132,7 @@ mod tests {
                 (2, 2, 0, "definately so", "Definitely so."),
             ]
         );
-        let summary = correction.summary(70);
+        let summary = correction.summary(70, 0);
         assert_eq!((summary.edits, summary.refused_segments, summary.unanswered_segments), (3, 2, 1));
         assert_eq!((summary.usage.prompt_tokens, summary.waited_ms), (90, 70));
     }

@@ -26,7 +26,7 @@ pub fn source_pause_ms(attempt: u32, retry_after_ms: Option<u64>, seed: u64) -> 
 
 /// The effect that has the recording fetched.
 pub(super) fn effect(job: crate::JobId, source: &Source) -> Effect {
-    Effect::FetchSource { job, token: source.token, server: source.origin.server().to_owned() }
+    Effect::FetchSource { job, token: source.token, server: source.lane().to_owned() }
 }
 
 fn remember(change: &mut Change<'_>, delay_ms: u64) {

@@ -22,6 +22,8 @@ pub struct NewJob {
     pub options: JobOptions,
     pub metadata: BTreeMap<String, String>,
     pub webhook_url: Option<String>,
+    /// Since when that receiver has been known to take nothing.
+    pub webhook_disabled_since: Option<Timestamp>,
     /// Whose job it is to be.
     pub tenant: Option<TenantName>,
     pub limits: Limits,
@@ -158,6 +160,8 @@ pub enum Input {
         token: u32,
         outcome: WebhookTry,
         retry_after_ms: Option<u64>,
+        /// The receiver is known to take nothing: if it did not this time either, it is not tried again.
+        last: bool,
     },
     /// A user wants a message to the webhook sent now.
     RedeliverWebhook {
@@ -250,7 +254,7 @@ pub enum Effect {
         job: JobId,
         /// Fencing token of the source.
         token: u32,
-        /// Host and port.
+        /// See [`crate::source::Source::lane`].
         server: String,
     },
     /// Delete everything of the job: its objects, then its records.
@@ -334,7 +338,13 @@ pub fn create(new: NewJob, now: Timestamp) -> Step {
         work: Work::default(),
         deleted_at: None,
     };
-    let event = Event::Initialized { parent_job_id: header.id, total_chunks };
+    let initialized = Event::Initialized { parent_job_id: header.id, total_chunks };
+    let disabled = new.webhook_disabled_since.map(|since_ms| Event::WebhookDisabled { since_ms });
+    let events: Vec<_> = (1..)
+        .zip([initialized].into_iter().chain(disabled))
+        .map(|(id, event)| EventRecord { id, at: now, event })
+        .collect();
+    header.last_event = events.len() as u64;
     let fetch = header.source.as_ref().map(|source| source::effect(header.id, source));
     let effects: Vec<_> =
         fetch.map(|effect| PendingEffect { number: 1, due: now, effect }).into_iter().collect();
@@ -342,7 +352,7 @@ pub fn create(new: NewJob, now: Timestamp) -> Step {
     Step {
         chunks: (0..total_chunks).map(ChunkRecord::pending).collect(),
         results: Vec::new(),
-        events: vec![EventRecord { id: 1, at: now, event }],
+        events,
         effects,
         header,
     }
@@ -418,8 +428,9 @@ fn apply(change: &mut Change<'_>, input: Input) -> Result<(), StepError> {
         Input::RevertEdit { edit } => finish::revert_edit(change, edit),
         Input::EventsSeen { last } => change.fill_events(last),
         Input::WebhookTaken { webhook, token, by } => webhook::taken(change, webhook, token, by),
-        Input::WebhookTried { webhook, token, outcome, retry_after_ms } => {
-            webhook::tried(change, webhook, token, outcome, retry_after_ms);
+        Input::WebhookTried { webhook, token, outcome, retry_after_ms, last } => {
+            let outcome = webhook::Outcome { tried: outcome, retry_after_ms, last };
+            webhook::tried(change, webhook, token, outcome);
         }
         Input::RedeliverWebhook { webhook } => webhook::redeliver(change, webhook),
         Input::SourceTaken { token, by } => source::taken(change, token, by),

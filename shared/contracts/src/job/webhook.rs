@@ -86,22 +86,25 @@ pub(super) fn taken(change: &mut Change<'_>, number: u32, token: u32, by: u64) {
     remember(change, number, token, WEBHOOK_LEASE_MS);
 }
 
+/// What came of a try.
+pub(super) struct Outcome {
+    pub tried: WebhookTry,
+    pub retry_after_ms: Option<u64>,
+    /// There is no next one.
+    pub last: bool,
+}
+
 /// The outcome of a try.
-pub(super) fn tried(
-    change: &mut Change<'_>,
-    number: u32,
-    token: u32,
-    outcome: WebhookTry,
-    retry_after_ms: Option<u64>,
-) {
+pub(super) fn tried(change: &mut Change<'_>, number: u32, token: u32, outcome: Outcome) {
+    let Outcome { tried, retry_after_ms, last } = outcome;
     let (now, job) = (change.now, change.header.id);
     let Some(webhook) = current(change, number, token).filter(|one| one.holder.is_some()) else { return };
-    let status = outcome.status;
-    log(webhook, outcome);
+    let status = tried.status;
+    log(webhook, tried);
     webhook.holder = None;
     webhook.token = token.saturating_add(1);
     let seed = (job.as_uuid().as_u64_pair().1).wrapping_add(u64::from(webhook.attempts));
-    let pause = webhook_pause_ms(webhook.attempts, retry_after_ms, seed);
+    let pause = webhook_pause_ms(webhook.attempts, retry_after_ms, seed).filter(|_| !last);
     match (status, pause) {
         (Some(200..=299), _) => settle(webhook, WebhookState::Delivered),
         (Some(410), _) => settle(webhook, WebhookState::Gone),

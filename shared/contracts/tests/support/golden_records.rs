@@ -6,6 +6,7 @@ use scriptorium_contracts::job::{
     ChunkRecord, ChunkState, CriticalPath, JobHeader, JobState, NewJob, Part, PartState, Redo, create,
 };
 use scriptorium_contracts::message::VERSION;
+use scriptorium_contracts::signing::{SecretText, SigningSecret, SigningSecrets};
 use scriptorium_contracts::source::{Origin, Source, SourceHolder};
 use scriptorium_contracts::tenant::{KeyRecord, TenantLimits, TenantName};
 use scriptorium_contracts::webhook::{
@@ -41,6 +42,7 @@ pub fn headers() -> Vec<(&'static str, JobHeader)> {
     headers.extend(ended(&processing));
     headers.push(("job_header_correcting", correcting(&headers)));
     headers.push(("job_header_corrected", corrected(&headers)));
+    headers.push(("job_header_limited", limited(&headers)));
     headers.push(("job_header_processing", processing));
     headers
 }
@@ -78,9 +80,31 @@ fn corrected(headers: &[(&'static str, JobHeader)]) -> JobHeader {
         headers.iter().map(|(_, header)| header).find(|header| header.summary.is_some()).unwrap().clone();
     let summary = header.summary.as_mut().unwrap();
     summary.correction =
-        super::golden_values::corrected_transcript().correction.map(|made| made.summary(4_250));
+        super::golden_values::corrected_transcript().correction.map(|made| made.summary(4_250, 0));
     header.reverted_edits.insert(0);
     header
+}
+
+/// Whose questions to a language model waited for leave.
+fn limited(headers: &[(&'static str, JobHeader)]) -> JobHeader {
+    let mut header = corrected(headers);
+    let correction = header.summary.as_mut().and_then(|summary| summary.correction.as_mut()).unwrap();
+    correction.limited_ms = 250;
+    header.work.limit_ms = 1_500;
+    header
+}
+
+/// A tenant's own, one of them with an end.
+pub fn signing_secrets() -> SigningSecrets {
+    let secret = |id: &str, ends_at| SigningSecret {
+        id: id.to_owned(),
+        secret: SecretText::new("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX".to_owned()),
+        created_at: NOW,
+        ends_at,
+    };
+    let secrets =
+        vec![secret("0011223344556677", Some(NOW.plus(86_400_000))), secret("8899aabbccddeeff", None)];
+    SigningSecrets { version: VERSION, secrets }
 }
 
 fn tenant() -> TenantName {
@@ -234,6 +258,13 @@ pub fn all_webhook_states() -> Vec<WebhookState> {
 }
 
 pub fn all_webhook_errors() -> Vec<WebhookError> {
+    let mut all = first_webhook_errors();
+    all.push(WebhookError::NotSigned);
+    all
+}
+
+/// Those of the beginning.
+pub fn first_webhook_errors() -> Vec<WebhookError> {
     use WebhookError::{
         AddressRefused, ConnectFailed, ConnectionBroken, Interrupted, NameNotResolved, TimedOut,
     };

@@ -163,6 +163,14 @@ pub fn cached_report() -> WorkerReport {
     }
 }
 
+/// Of a task whose calls waited for leave.
+pub fn limited_report() -> WorkerReport {
+    WorkerReport {
+        work: Some(Work { limit_ms: 2_000, ..work() }),
+        ..report(Report::Redone { from: None, next: None })
+    }
+}
+
 pub fn chunk_from_cache() -> Event {
     Event::ChunkComplete { chunk_index: 7, text: "Yes.".to_owned(), language: None, from_cache: true }
 }
@@ -216,6 +224,7 @@ pub fn events() -> Vec<Event> {
     let final_transcript = "All of it.".to_owned();
     vec![
         Event::Initialized { parent_job_id: job(), total_chunks: 100 },
+        Event::WebhookDisabled { since_ms: Timestamp(1_795_349_368_123) },
         Event::MediaInfo { media: media() },
         Event::ProgressUpdate { progress: 41, uploaded_chunks: 60, completed_chunks: 22 },
         Event::ChunkComplete {
@@ -238,6 +247,7 @@ pub fn events() -> Vec<Event> {
 pub const fn event_name(event: &Event) -> &'static str {
     match event {
         Event::Initialized { .. } => "event_initialized",
+        Event::WebhookDisabled { .. } => "event_webhook_disabled",
         Event::MediaInfo { .. } => "event_media_info",
         Event::ProgressUpdate { .. } => "event_progress_update",
         Event::ChunkComplete { .. } => "event_chunk_complete",

@@ -179,8 +179,8 @@ impl Ledger {
             }
             Effect::FetchSource { token, server, .. } => {
                 assert!(self.fetches.insert(*token), "the token of a fetch was given before");
-                assert_eq!(self.header().source.map(|source| source.token), Some(*token));
-                assert_eq!(server, "example.org:8443");
+                let source = self.header().source.expect("it is to be fetched");
+                assert_eq!((source.token, source.lane()), (*token, server.as_str()));
             }
             Effect::EraseJob { .. } => assert!(self.header().deleted_at.is_some()),
         }

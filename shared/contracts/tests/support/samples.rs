@@ -30,6 +30,7 @@ pub fn new_job() -> NewJob {
         options: options(),
         metadata: BTreeMap::from([("course".to_owned(), "history".to_owned())]),
         webhook_url: Some("https://example.org/hook".to_owned()),
+        webhook_disabled_since: None,
         tenant: None,
         limits: Limits::default(),
         source: None,

@@ -200,7 +200,13 @@ impl World {
         let status = [200, 500, 204, 410, 302][pick % 5];
         let outcome = WebhookTry { at: self.now, duration_ms: 5, status: Some(status), error: None };
         if pick % 7 != 6 {
-            self.soup.push(Input::WebhookTried { webhook, token, outcome, retry_after_ms: None });
+            self.soup.push(Input::WebhookTried {
+                webhook,
+                token,
+                outcome,
+                retry_after_ms: None,
+                last: false,
+            });
         }
     }
 

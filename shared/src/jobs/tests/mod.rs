@@ -38,6 +38,7 @@ use crate::objects::embedded::S3Service;
 use crate::objects::{Access, Objects, ObjectsConfig};
 use crate::queue::{EmbeddedQueue, Queue};
 use crate::store::{RedisStore, Store};
+use crate::tenants::{Directory, EmbeddedDirectory, RedisDirectory};
 use crate::testing::{RedisCorner, embedded_store, no_objects};
 use std::path::Path;
 use tempfile::TempDir;
@@ -79,6 +80,19 @@ impl Place {
             }
         };
         Jobs::new(store, Queue::Embedded(EmbeddedQueue::new()), bus, objects)
+    }
+
+    /// Keys and secrets of tenants.
+    async fn directory(&self) -> Directory {
+        match &self.redis {
+            None => {
+                Directory::Embedded(EmbeddedDirectory::open(&self.path().join("tenants.sqlite")).unwrap())
+            }
+            Some(corner) => {
+                let connected = RedisDirectory::connect(&corner.config(), &CancellationToken::new()).await;
+                Directory::Redis(connected.unwrap())
+            }
+        }
     }
 
     /// A process without an object store.

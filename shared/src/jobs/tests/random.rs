@@ -186,7 +186,8 @@ impl World {
                 }
                 Event::FinalResult { final_transcript, status } => finals.push((final_transcript, status)),
                 Event::Initialized { .. } | Event::MediaInfo { .. } | Event::ChunkFailed { .. } => {}
-                other @ (Event::JobFailed { .. }
+                other @ (Event::WebhookDisabled { .. }
+                | Event::JobFailed { .. }
                 | Event::Cancelled { .. }
                 | Event::Expired {}
                 | Event::Lost {}

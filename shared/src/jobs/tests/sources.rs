@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 on_each_store![
     two_processes_fetch_each_chunk_once,
     out_of_a_bucket_as_from_an_address,
+    servers_without_ranges_leave_places_to_others,
     what_can_not_be_had_leaves_nothing,
     a_deleted_job_leaves_nothing,
     where_nothing_may_be_fetched_it_stays_remembered,
@@ -145,6 +146,29 @@ async fn out_of_a_bucket_as_from_an_address(place: &Place) {
     jobs.create(new, None).await.unwrap();
     let header = until(&jobs, changed, |header| header.state.is_final()).await;
     assert_eq!(header.failure.unwrap().code, FailureCode::SourceChanged);
+    coordinators.stop().await;
+}
+
+async fn servers_without_ranges_leave_places_to_others(place: &Place) {
+    let (jobs, _bucket, files) = parts(place, Manner::default()).await;
+    let never = Manner { pause: PATIENCE * 2, ..Manner::default() };
+    let mut silent = Vec::new();
+    for _ in 0..4 {
+        let server = FileServer::start(never.clone()).await;
+        server.put("/talk", recording());
+        job(&jobs, Origin::Url(server.url("/talk")), false).await;
+        silent.push(server);
+    }
+    let coordinators = Coordinators::start(&jobs, 1, 4);
+    let asked = async {
+        while silent.iter().map(|server| server.asked().len()).sum::<usize>() < 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asked).await.expect("two of them are asked");
+    let quick = job(&jobs, Origin::Url(files.url("/talk")), true).await;
+    until(&jobs, quick, is_whole).await;
+    assert_eq!(silent.iter().filter(|server| !server.asked().is_empty()).count(), 2, "half of the places");
     coordinators.stop().await;
 }
 

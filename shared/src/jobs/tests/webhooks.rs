@@ -2,7 +2,9 @@
 
 use super::super::{CreatedJob, Jobs};
 use super::{Bucket, Place, bucket};
+use crate::clock;
 use crate::outbound::Reach;
+use crate::tenants::{Receiver, Swapped};
 use crate::testing::{new_id, new_job};
 use crate::webhook::{self, Secrets, Sender, WebhookConfig};
 use axum::Router;
@@ -13,7 +15,10 @@ use axum::routing::any;
 use http::{HeaderMap, StatusCode, header};
 use scriptorium_contracts::JobId;
 use scriptorium_contracts::job::{Effect, Input, JobHeader, NewJob};
+use scriptorium_contracts::signing::{SigningSecret, SigningSecrets};
+use scriptorium_contracts::tenant::TenantName;
 use scriptorium_contracts::webhook::{Webhook, WebhookError, WebhookState};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -25,7 +30,9 @@ on_each_store![
     a_slow_receiver_keeps_nobody_waiting,
     answers_are_recorded,
     what_is_not_public_is_refused,
-    without_a_secret_it_stays_remembered,
+    without_a_secret_nothing_is_sent,
+    a_tenants_own_secrets_sign,
+    a_receiver_that_takes_nothing_is_disabled_until_it_takes_something,
     a_deleted_job_tells_nothing_more,
 ];
 
@@ -34,27 +41,35 @@ const SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
 
 /// What came: path, headers, body.
 type Seen = Arc<Mutex<Vec<(String, HeaderMap, Bytes)>>>;
+/// What paths that are no status answer with.
+type Answers = Arc<Mutex<BTreeMap<String, u16>>>;
 
 /// Answers with the status in the path, or in other ways, as long as it lives.
-struct Receiver {
+struct Server {
     address: SocketAddr,
     seen: Seen,
+    answers: Answers,
     _server: JoinSet<()>,
 }
 
-impl Receiver {
+impl Server {
     async fn start() -> Self {
-        let seen = Seen::default();
-        let router = Router::new().route("/{how}", any(answer)).with_state(seen.clone());
+        let (seen, answers) = (Seen::default(), Answers::default());
+        let state = (seen.clone(), answers.clone());
+        let router = Router::new().route("/{how}", any(answer)).with_state(state);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut server = JoinSet::new();
         server.spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { address, seen, _server: server }
+        Self { address, seen, answers, _server: server }
     }
 
     fn url(&self, how: &str) -> String {
         format!("http://{}/{how}", self.address)
+    }
+
+    fn answer(&self, how: &str, status: u16) {
+        self.answers.lock().unwrap().insert(how.to_owned(), status);
     }
 
     fn count(&self, how: &str) -> usize {
@@ -63,7 +78,7 @@ impl Receiver {
 }
 
 async fn answer(
-    State(seen): State<Seen>,
+    State((seen, answers)): State<(Seen, Answers)>,
     Path(how): Path<String>,
     headers: HeaderMap,
     body: Bytes,
@@ -78,6 +93,9 @@ async fn answer(
                 futures::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from(vec![7; 4_096])));
             Body::from_stream(pieces).into_response()
         }
+        how if answers.lock().unwrap().contains_key(how) => {
+            StatusCode::from_u16(answers.lock().unwrap()[how]).unwrap().into_response()
+        }
         status => StatusCode::from_bytes(status.as_bytes()).unwrap().into_response(),
     }
 }
@@ -89,14 +107,14 @@ struct Coordinators {
 }
 
 impl Coordinators {
-    fn start(jobs: &Jobs, count: usize, reach: Reach, secret: &str) -> Self {
+    async fn start(place: &Place, jobs: &Jobs, count: usize, reach: Reach, secret: &str) -> Self {
         let (shutdown, mut tasks) = (CancellationToken::new(), JoinSet::new());
         for _ in 0..count {
             // Of their own, but for what processes share.
             let (store, queue) = (jobs.store.clone(), jobs.queue.clone());
             let jobs = Jobs::new(store, queue, jobs.bus.clone(), jobs.objects.clone());
             let config = WebhookConfig { secrets: Secrets::parse(secret).unwrap(), reach };
-            let sender = Sender::new(&config).unwrap();
+            let sender = Sender::new(&config, place.directory().await).unwrap();
             tasks.spawn(jobs.clone().run_sweeper(Duration::from_millis(20), shutdown.clone()));
             tasks.spawn(webhook::run(jobs, sender, shutdown.clone()));
         }
@@ -112,9 +130,9 @@ impl Coordinators {
 
 /// A process, the object store that lives as long as this is held, and a receiver. Without the store each job that ends would
 /// keep the sweep busy with tries to delete its objects.
-async fn parts(place: &Place) -> (Jobs, Bucket, Receiver) {
+async fn parts(place: &Place) -> (Jobs, Bucket, Server) {
     let bucket = bucket(place.path()).await;
-    (place.start(bucket.objects.clone()).await, bucket, Receiver::start().await)
+    (place.start(bucket.objects.clone()).await, bucket, Server::start().await)
 }
 
 /// A job that is cancelled and has this webhook.
@@ -141,7 +159,7 @@ async fn until(jobs: &Jobs, job: JobId, wanted: impl Fn(&Webhook) -> bool) -> (J
 
 async fn two_processes_tell_it_once(place: &Place) {
     let (jobs, _bucket, receiver) = parts(place).await;
-    let coordinators = Coordinators::start(&jobs, 2, Reach::Anywhere, SECRET);
+    let coordinators = Coordinators::start(place, &jobs, 2, Reach::Anywhere, SECRET).await;
     let mut all = Vec::new();
     for _ in 0..20 {
         all.push(ended(&jobs, &receiver.url("204")).await);
@@ -166,8 +184,8 @@ async fn two_processes_tell_it_once(place: &Place) {
 }
 
 async fn a_slow_receiver_keeps_nobody_waiting(place: &Place) {
-    let ((jobs, _bucket, slow), quick) = (parts(place).await, Receiver::start().await);
-    let coordinators = Coordinators::start(&jobs, 1, Reach::Anywhere, SECRET);
+    let ((jobs, _bucket, slow), quick) = (parts(place).await, Server::start().await);
+    let coordinators = Coordinators::start(place, &jobs, 1, Reach::Anywhere, SECRET).await;
     let began = Instant::now();
     for _ in 0..12 {
         ended(&jobs, &slow.url("never")).await;
@@ -191,7 +209,7 @@ async fn a_slow_receiver_keeps_nobody_waiting(place: &Place) {
 
 async fn answers_are_recorded(place: &Place) {
     let (jobs, _bucket, receiver) = parts(place).await;
-    let coordinators = Coordinators::start(&jobs, 1, Reach::Anywhere, SECRET);
+    let coordinators = Coordinators::start(place, &jobs, 1, Reach::Anywhere, SECRET).await;
     let tried = async |how: &str| {
         let job = ended(&jobs, &receiver.url(how)).await;
         until(&jobs, job, |one| !one.tries.is_empty()).await.1
@@ -222,7 +240,7 @@ async fn answers_are_recorded(place: &Place) {
 
 async fn what_is_not_public_is_refused(place: &Place) {
     let (jobs, _bucket, receiver) = parts(place).await;
-    let coordinators = Coordinators::start(&jobs, 1, Reach::Public, SECRET);
+    let coordinators = Coordinators::start(place, &jobs, 1, Reach::Public, SECRET).await;
     let port = receiver.address.port();
     let refused = WebhookError::AddressRefused;
     for (url, error) in [
@@ -241,23 +259,103 @@ async fn what_is_not_public_is_refused(place: &Place) {
     assert!(receiver.seen.lock().unwrap().is_empty());
 }
 
-/// One process has no secret: it tells no one, and forgets nothing.
-async fn without_a_secret_it_stays_remembered(place: &Place) {
+/// One process has no secret: its log says so, and another's try comes later.
+async fn without_a_secret_nothing_is_sent(place: &Place) {
     let (jobs, _bucket, receiver) = parts(place).await;
-    let coordinators = Coordinators::start(&jobs, 1, Reach::Anywhere, "");
+    let coordinators = Coordinators::start(place, &jobs, 1, Reach::Anywhere, "").await;
     let job = ended(&jobs, &receiver.url("200")).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let (_, tried) = until(&jobs, job, |one| !one.tries.is_empty()).await;
+    assert_eq!((tried.state, tried.tries[0].error), (WebhookState::Pending, Some(WebhookError::NotSigned)));
     coordinators.stop().await;
-    until(&jobs, job, |one| one.state == WebhookState::Pending && one.attempts == 0).await;
-    let coordinators = Coordinators::start(&jobs, 1, Reach::Anywhere, SECRET);
+    assert_eq!(receiver.count("200"), 0);
+    let coordinators = Coordinators::start(place, &jobs, 1, Reach::Anywhere, SECRET).await;
+    jobs.advance(job, Input::RedeliverWebhook { webhook: 1 }).await.unwrap();
     until(&jobs, job, |one| one.state == WebhookState::Delivered).await;
     coordinators.stop().await;
     assert_eq!(receiver.count("200"), 1);
 }
 
+/// Of a tenant with secrets they sign, all that have not ended; of others the deployment's.
+async fn a_tenants_own_secrets_sign(place: &Place) {
+    let (jobs, _bucket, receiver) = parts(place).await;
+    let coordinators = Coordinators::start(place, &jobs, 1, Reach::Anywhere, SECRET).await;
+    let directory = place.directory().await;
+    let (acme, other): (TenantName, TenantName) = ("acme".parse().unwrap(), "other".parse().unwrap());
+    // The text that the secrets' signatures have to make up, for the tenant's last job.
+    let signed_by = async |tenant: &TenantName, how: &str, secrets: &[&SigningSecret]| {
+        let (url, tenant) = (receiver.url(how), Some(tenant.clone()));
+        let new = NewJob { webhook_url: Some(url), tenant, ..new_job(new_id(), 2) };
+        let CreatedJob::New(header) = jobs.create(new, None).await.unwrap() else { panic!("it is new") };
+        jobs.advance(header.id, Input::Cancel { reason: "enough".to_owned() }).await.unwrap();
+        let (header, webhook) = until(&jobs, header.id, |one| one.state == WebhookState::Delivered).await;
+        let seen = receiver.seen.lock().unwrap();
+        let (_, headers, body) = seen.iter().find(|(path, ..)| path == how).unwrap();
+        let text = |name: &str| headers[name].to_str().unwrap();
+        let secrets: Vec<&str> = secrets.iter().map(|one| one.secret.reveal()).collect();
+        let secrets = if secrets.is_empty() { SECRET.to_owned() } else { secrets.join(",") };
+        let seconds = text("webhook-timestamp").parse().unwrap();
+        let signature = Secrets::parse(&secrets).unwrap().sign(&webhook.id(header.id), seconds, body);
+        assert_eq!(text("webhook-signature"), signature, "{how}");
+    };
+    signed_by(&acme, "200", &[]).await;
+
+    let (none, now) = (SigningSecrets::default(), clock::now());
+    let (old, new) = (webhook::new_secret(now), webhook::new_secret(now));
+    let one = none.rotated(old.clone(), now, 0).unwrap();
+    assert_eq!(directory.swap_signing(&acme, &none, &one).await.unwrap(), Swapped::Done);
+    signed_by(&acme, "201", &[&old]).await;
+    signed_by(&other, "202", &[]).await;
+    let two = one.rotated(new.clone(), now, 3_600_000).unwrap();
+    assert_eq!(directory.swap_signing(&acme, &one, &two).await.unwrap(), Swapped::Done);
+    signed_by(&acme, "203", &[&old, &new]).await;
+    let new_only = one.rotated(new.clone(), now, 0).unwrap();
+    assert_eq!(directory.swap_signing(&acme, &two, &new_only).await.unwrap(), Swapped::Done);
+    signed_by(&acme, "204", &[&new]).await;
+    coordinators.stop().await;
+}
+
+/// A day of failures takes too long here: 410 has the same effect at once.
+async fn a_receiver_that_takes_nothing_is_disabled_until_it_takes_something(place: &Place) {
+    let (jobs, _bucket, receiver) = parts(place).await;
+    let coordinators = Coordinators::start(place, &jobs, 1, Reach::Anywhere, SECRET).await;
+    let directory = place.directory().await;
+    let url = receiver.url("changing");
+    let known_as = Receiver::of(None, &url);
+    let until_disabled = async |wanted: bool| {
+        let looking = async {
+            while directory.disabled_since(&known_as, clock::now()).await.unwrap().is_some() != wanted {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, looking).await.expect("it is noted");
+    };
+    receiver.answer("changing", 410);
+    let first = ended(&jobs, &url).await;
+    until(&jobs, first, |one| one.state == WebhookState::Gone).await;
+    until_disabled(true).await;
+    // The next job's message is tried once, and not for a day.
+    receiver.answer("changing", 500);
+    let second = ended(&jobs, &url).await;
+    let (_, tried) = until(&jobs, second, |one| one.state == WebhookState::GivenUp).await;
+    assert_eq!((tried.attempts, tried.tries[0].status), (1, Some(500)));
+    // Another receiver is another one.
+    let other = ended(&jobs, &receiver.url("503")).await;
+    let (_, tried) = until(&jobs, other, |one| !one.tries.is_empty()).await;
+    assert_eq!(tried.state, WebhookState::Pending);
+    receiver.answer("changing", 200);
+    let third = ended(&jobs, &url).await;
+    until(&jobs, third, |one| one.state == WebhookState::Delivered).await;
+    until_disabled(false).await;
+    receiver.answer("changing", 500);
+    let fourth = ended(&jobs, &url).await;
+    let (_, tried) = until(&jobs, fourth, |one| !one.tries.is_empty()).await;
+    assert_eq!(tried.state, WebhookState::Pending);
+    coordinators.stop().await;
+}
+
 /// Neither what was still to be told nor the deletion itself.
 async fn a_deleted_job_tells_nothing_more(place: &Place) {
-    let (jobs, receiver) = (place.fresh().await, Receiver::start().await);
+    let (jobs, receiver) = (place.fresh().await, Server::start().await);
     let waiting = ended(&jobs, &receiver.url("200")).await;
     let new = NewJob { webhook_url: Some(receiver.url("200")), ..new_job(new_id(), 2) };
     let CreatedJob::New(under_way) = jobs.create(new, None).await.unwrap() else { panic!("it is new") };
@@ -265,7 +363,7 @@ async fn a_deleted_job_tells_nothing_more(place: &Place) {
     for job in [waiting, under_way.id] {
         jobs.delete(job, Duration::from_secs(60)).await.unwrap();
     }
-    let coordinators = Coordinators::start(&jobs, 2, Reach::Anywhere, SECRET);
+    let coordinators = Coordinators::start(place, &jobs, 2, Reach::Anywhere, SECRET).await;
     let told = async {
         loop {
             let due =

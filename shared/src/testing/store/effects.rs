@@ -134,7 +134,7 @@ pub(super) async fn webhooks_are_remembered(store: &Store) {
     store.effect_done(job, first).await.unwrap();
     assert_eq!(number_of(NOON).await, []);
     let outcome = WebhookTry { at: NOON, duration_ms: 12, status: Some(500), error: None };
-    let tried = Input::WebhookTried { webhook: 1, token: 2, outcome, retry_after_ms: None };
+    let tried = Input::WebhookTried { webhook: 1, token: 2, outcome, retry_after_ms: None, last: false };
     let step = committed(store, job, tried, NOON).await;
     let (header, _) = store.load(job, &[]).await.unwrap().unwrap();
     assert_eq!(header, step.header);

@@ -7,6 +7,7 @@ use reqwest::RequestBuilder;
 use reqwest::multipart::{Form, Part};
 use scriptorium_shared::limiter::Limiter;
 use scriptorium_shared::service::{Service, ServiceConfig, ServiceError};
+use scriptorium_shared::waits::Waits;
 
 /// Calls for one window before it is given up for now.
 const TRIES: u32 = 6;
@@ -41,15 +42,14 @@ impl Caller {
 
     /// # Errors
     /// [`EngineError::Unavailable`] if no endpoint answers, [`EngineError::Inference`] if they refuse.
-    pub(super) async fn transcribe(&self, ask: &Ask) -> Result<Reply, EngineError> {
+    pub(super) async fn transcribe(&self, ask: &Ask, waits: &Waits) -> Result<Reply, EngineError> {
         let read = |body: &[u8]| serde_json::from_slice(body).ok();
-        self.0.post("/audio/transcriptions", |request| filled(request, ask), read).await.map_err(|problem| {
-            match problem {
-                ServiceError::Unavailable(what) => EngineError::Unavailable(what),
-                ServiceError::Refused(what) => EngineError::Inference(what),
-                ServiceError::Request(status) => {
-                    EngineError::Inference(format!("the API answers {status} to a window"))
-                }
+        let answer = self.0.post("/audio/transcriptions", |request| filled(request, ask), read, waits).await;
+        answer.map_err(|problem| match problem {
+            ServiceError::Unavailable(what) => EngineError::Unavailable(what),
+            ServiceError::Refused(what) => EngineError::Inference(what),
+            ServiceError::Request(status) => {
+                EngineError::Inference(format!("the API answers {status} to a window"))
             }
         })
     }

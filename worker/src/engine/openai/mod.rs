@@ -18,6 +18,7 @@ use async_trait::async_trait;
 use call::{Ask, Caller};
 use scriptorium_contracts::language;
 use scriptorium_shared::limiter::{CallLimits, Limiter};
+use scriptorium_shared::waits::Waits;
 use std::collections::VecDeque;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -87,6 +88,7 @@ impl OpenAi {
         language: Option<String>,
         prompt: Option<String>,
         words: bool,
+        waits: &Waits,
     ) -> Result<WindowText, EngineError> {
         let _slot = self.slots.acquire().await.map_err(|_| EngineError::Closed)?;
         let length_ms = length_ms(&samples);
@@ -95,7 +97,7 @@ impl OpenAi {
         let sound = encoded.await.map_err(|_| EngineError::Closed)??.into();
         let prompt = prompt.map(|prompt| last_part(&prompt).to_owned()).filter(|prompt| !prompt.is_empty());
         let ask = Ask { sound, model: self.model.clone(), language: language.clone(), prompt, words };
-        let reply = self.caller.transcribe(&ask).await?;
+        let reply = self.caller.transcribe(&ask, waits).await?;
         let language = language.or_else(|| reply.language().map(str::to_owned));
         Ok(reply.into_text(language.unwrap_or_else(|| "und".to_owned()), length_ms))
     }
@@ -121,7 +123,7 @@ impl OpenAi {
 
 #[async_trait]
 impl Engine for OpenAi {
-    async fn transcribe(&self, window: Window) -> Result<WindowText, EngineError> {
+    async fn transcribe(&self, window: Window, waits: &Waits) -> Result<WindowText, EngineError> {
         let Window { samples, language, detected, prompt, word_timestamps } = window;
         check(&samples)?;
         if let Some(language) = language.as_ref().filter(|named| !language::is_code(named) && *named != "und")
@@ -139,19 +141,19 @@ impl Engine for OpenAi {
             if let Some(text) = self.heard(self.key(&samples), language) {
                 return Ok(text);
             }
-            let text = self.ask(samples, None, None, false).await?;
+            let text = self.ask(samples, None, None, false, waits).await?;
             return Ok(WindowText { language: language.clone(), ..text });
         }
-        self.ask(samples, language, prompt, word_timestamps).await
+        self.ask(samples, language, prompt, word_timestamps, waits).await
     }
 
-    async fn detect_language(&self, samples: Vec<f32>) -> Result<Detected, EngineError> {
+    async fn detect_language(&self, samples: Vec<f32>, waits: &Waits) -> Result<Detected, EngineError> {
         check(&samples)?;
         if vad::speech_regions(&samples).is_empty() {
             return Ok(Detected { language: "und".to_owned(), probability: 0.0 });
         }
         let key = self.key(&samples);
-        let text = self.ask(samples, None, None, false).await?;
+        let text = self.ask(samples, None, None, false, waits).await?;
         let language = text.language.clone();
         let probability = if language == "und" { 0.0 } else { LANGUAGE_PROBABILITY };
         self.remember(key, text);
